@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+# bench: profiling and benchmarking of LLM inference.
+#
+#   make demo     install what is missing, build, run suites/kvcache_on_off, write report and record
+#   make check    install what is missing, build, run every test
+#   make          build only                make lint    format, includes, clang-tidy
+#   make deps     install what is missing   make clean
+#
+# Options:  CC=clang   SAN=1 (address and undefined-behaviour sanitizers)   PAPI=auto|0|1   V=1 (show commands)
+# Each combination builds into a folder of its own, so they do not disturb each other.
+
+CC      ?= cc
+PAPI    ?= auto
+SAN     ?= 0
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+.DEFAULT_GOAL := all
+
+# --- features: auto asks the compiler, 0 leaves out, 1 insists -----------------------------------------------------------
+ifeq ($(PAPI),auto)
+  HAVE_PAPI := $(shell printf '\#include <papi.h>\nint main(void){return 0;}\n' | $(CC) -x c - -o /dev/null -lpapi 2>/dev/null && echo 1 || echo 0)
+else
+  HAVE_PAPI := $(PAPI)
+endif
+
+CCNAME := $(notdir $(firstword $(CC)))
+BUILD  := build/$(if $(filter cc gcc,$(CCNAME)),gcc,$(CCNAME))$(if $(filter 1,$(SAN)),-san)$(if $(filter 0,$(HAVE_PAPI)),-nopapi)
+GEN    := build/gen
+
+# --- flags ---------------------------------------------------------------------------------------------------------------
+PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3
+OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
+VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+CPPFLAGS := -D_GNU_SOURCE -DHAVE_PAPI=$(HAVE_PAPI) $(shell pkg-config --cflags $(PKGS) $(OPENBLAS) 2>/dev/null)
+CFLAGS   := -std=c11 -O2 -g -fopenmp -fno-math-errno $(WARN)
+LDFLAGS  := -fopenmp
+LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
+ifeq ($(SAN),1)
+  CFLAGS  := $(filter-out -O2,$(CFLAGS)) -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+  LDFLAGS += -fsanitize=address,undefined
+endif
+
+# --- rooms: the -I list of a room IS what it may include -----------------------------------------------------------------
+INC_engine  := -Iengine -Iengine/base
+INC_probes  := -Iprobes -Iprobes/roofs -Iengine/base
+INC_report  := -Ireport -Iengine/base
+INC_suites  := -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
+INC_tests   := -Itests $(INC_suites)
+
+ISA_KERNELS := engine/backends/cpu/kernels.c probes/roofs/kernels.c
+SRC_engine  := $(filter-out $(ISA_KERNELS),$(wildcard engine/*.c engine/*/*.c engine/*/*/*.c))
+SRC_probes  := $(filter-out $(ISA_KERNELS),$(wildcard probes/*.c probes/*/*.c))
+SRC_report  := $(wildcard report/*.c)
+SRC_suites  := $(filter-out suites/bench.c,$(wildcard suites/*.c))
+
+ISA_LEVELS  := base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
+ISA_base    :=
+ISA_avx2    := -mavx2 -mfma
+ISA_avx512  := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
+
+OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) \
+       $(foreach k,$(ISA_KERNELS),$(foreach l,$(ISA_LEVELS),$(BUILD)/$(k:.c=)_$(l).o)) $(BUILD)/report/embedded.o
+LIB := $(BUILD)/libbench.a
+BIN := $(BUILD)/bench
+
+TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
+TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
+
+.PHONY: all clean deps deps-test demo check check-san lint test
+.SECONDARY:
+
+all: $(BIN) $(BUILD)/gpt2.tiktoken bench
+
+bench: $(BIN)
+	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > $@ && chmod +x $@
+
+$(BIN): $(BUILD)/suites/bench.o $(LIB)
+	@echo "  link    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIB): $(OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+define room_rules
+$(BUILD)/$(1)/%.o: $(1)/%.c
+	@mkdir -p $$(@D)
+	@echo "  cc      $$<"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
+$(foreach l,$(ISA_LEVELS),
+$(BUILD)/$(1)/%/kernels_$(l).o: $(1)/%/kernels.c
+	@mkdir -p $$(@D)
+	@echo "  cc      $$< ($(l))"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
+)
+endef
+$(foreach r,engine probes report suites tests,$(eval $(call room_rules,$(r))))
+
+# The version is compiled into one file, rebuilt when it changes.
+$(BUILD)/suites/bench.o: CPPFLAGS += -DBENCH_VERSION='"$(VERSION)"'
+$(BUILD)/suites/bench.o: $(BUILD)/version
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+FORCE:
+
+# Texts that are compiled in: schema, template, report page.
+$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql experiments/TEMPLATE.md $(GEN)/page.html
+	@mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $< -Wa,-Ireport,-Iexperiments,-I$(GEN)
+
+# --- generated at build time from npm packages -----------------------------------------------------------------------------
+build/node_modules.stamp: package.json package-lock.json
+	@mkdir -p build
+	@echo "  npm     ci"
+	$(Q)npm ci --silent --no-audit --no-fund
+	$(Q)touch $@
+
+$(GEN)/page.html: build/node_modules.stamp $(wildcard report/html/*)
+	@mkdir -p $(GEN)
+	@echo "  bundle  $@"
+	$(Q)node report/html/build.mjs $@
+
+$(GEN)/gpt2.tiktoken: build/node_modules.stamp engine/tokenizer/extract_ranks.mjs
+	@mkdir -p $(GEN)
+	@echo "  ranks   $@"
+	$(Q)node engine/tokenizer/extract_ranks.mjs gpt2 $@
+
+$(BUILD)/gpt2.tiktoken: $(GEN)/gpt2.tiktoken
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+# --- the two commands ------------------------------------------------------------------------------------------------------
+deps:
+	$(Q)sh .ci/deps run
+deps-test:
+	$(Q)sh .ci/deps run test
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)./bench run suites/kvcache_on_off
+
+check: deps-test
+	$(Q)$(MAKE) --no-print-directory lint test
+
+# --- tests -----------------------------------------------------------------------------------------------------------------
+$(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(LIB)
+	@echo "  link    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(LDLIBS)
+
+test: all $(TESTS)
+	$(Q)$(MAKE) --no-print-directory SAN=1 all build-tests
+	$(Q)sh tests/run.sh $(BUILD)
+
+build-tests: $(TESTS)
+
+# --- lint ------------------------------------------------------------------------------------------------------------------
+lint:
+	$(Q)sh tests/lint.sh
+
+clean:
+	rm -rf build bench node_modules
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

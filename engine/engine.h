@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ * The engine's door. A model is loaded once and never changes; a session is one mutable timeline over it: a batch of
+ * sequences of equal length, their KV cache, and the tokens so far. The engine knows nothing of measuring: it calls hooks, and
+ * an unset hook costs one branch.
+ *
+ * Measured path: session_prefill and session_decode allocate nothing, print nothing, touch no file. One session, one caller
+ * thread at a time; the work is spread over the team's OpenMP workers (base/team.h) by the backend. */
+#ifndef BENCH_ENGINE_H
+#define BENCH_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "err.h"
+#include "text.h"
+
+struct model;
+struct session;
+
+/* The forward pass in the order it runs; hooks and work counts name their parts by these. */
+enum op { OP_EMBED, OP_QKV, OP_ATTENTION, OP_OUT, OP_MLP, OP_HEAD, OP_SAMPLE, OP_COUNT };
+const char *op_name(enum op op); /* "embed", "qkv", "attention", "out", "mlp", "head", "sample" */
+
+/* Called around a phase (prefill or one decode step) and around each op. layer is -1 outside layers. */
+struct engine_hooks {
+    void *ctx;
+    void (*op_begin)(void *ctx, enum op op, int layer);
+    void (*op_end)(void *ctx, enum op op, int layer);
+};
+
+struct model_args {
+    const char *source;  /* preset name, or a Hugging Face folder (anything with a '/' or that is a folder) */
+    const char *backend; /* name from backend_names */
+    int threads;         /* workers of the started team that the backend uses */
+    uint64_t seed;       /* of synthetic weights */
+};
+
+/* What loading was: for the record. */
+struct model_info {
+    char weights[160];     /* "synthetic, seed 1" or the folder */
+    char dtype[16];        /* "float32" */
+    char tokenizer[160];   /* tokenizer_about, or why there is none */
+    char backend_about[160]; /* e.g. "OpenBLAS 0.3.21 (COOPERLAKE), own mat-vec avx512" */
+    uint64_t parameters, weight_bytes;
+    uint64_t load_ns, tokenizer_ns;
+};
+
+extern const char *const backend_names[]; /* NULL-terminated: "null", "ref", "cpu" */
+
+int model_open(struct model **out, const struct model_args *a, struct err *e);
+void model_close(struct model *m);
+const struct model_config *model_config(const struct model *m);
+const struct model_info *model_info(const struct model *m);
+
+/* ids: malloc'ed, the caller frees. ERR_ABSENT when the model has no tokenizer (its vocabulary is not GPT-2's and the folder
+ * holds none). */
+int model_tokenize(const struct model *m, const char *text, int32_t **ids, size_t *n, struct err *e);
+/* Appends the token's bytes, or "<id>" without a tokenizer. */
+void model_token_text(const struct model *m, int32_t id, struct text *out);
+
+struct session_args {
+    int batch;            /* sequences, >= 1 */
+    int capacity;         /* prompt + generated tokens at most, <= config.context */
+    bool kv_cache;        /* false: every step recomputes all tokens from scratch, as use_cache=False does */
+    bool all_logits;      /* prefill computes the head for every position (tests); default the last only */
+    struct engine_hooks hooks;
+};
+
+int session_open(struct session **out, struct model *m, const struct session_args *a, struct err *e);
+void session_close(struct session *s);
+
+/* Forgets all tokens; memory stays. */
+void session_reset(struct session *s);
+
+/* One forward pass over the prompt: tokens is [batch][n]. Chooses the first generated token of each sequence (greedy). */
+int session_prefill(struct session *s, const int32_t *tokens, int n, struct err *e);
+
+/* One more token for each sequence: forward over the last chosen token (kv_cache) or over all tokens (no cache). */
+int session_decode(struct session *s, struct err *e);
+
+/* Tokens held by the cache after the last call = those the next step attends to; 0 without a cache kept. */
+int session_kv_len(const struct session *s);
+/* [batch] chosen by the last prefill or decode. */
+const int32_t *session_chosen(const struct session *s);
+/* Logits of the last pass: [batch][vocab], or [batch][n][vocab] with all_logits. Valid until the next call. */
+const float *session_logits(struct session *s);
+/* Bytes allocated for keys and values. */
+size_t session_kv_bytes(const struct session *s);
+
+#endif

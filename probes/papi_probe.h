@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * What the PAPI probe found out about this machine, for the record and for `bench doctor`. The probe itself is in probes[]. */
+#ifndef BENCH_PAPI_PROBE_H
+#define BENCH_PAPI_PROBE_H
+
+#include "calibrate.h"
+#include "probe.h"
+
+/* State of one wanted quantity after opening. */
+struct papi_quantity {
+    enum metric metric;
+    char event[128]; /* the accepted candidate, or empty */
+    bool accepted;
+    double rel_error; /* of the worst calibration kernel; NaN when none */
+    char why[256];    /* refused or absent: the reason and the remedy */
+};
+
+/* After a successful open of the "papi" probe. Owned by the probe. */
+const struct calibration_list *papi_calibrations(const struct probe *p);
+int papi_quantities(const struct probe *p, const struct papi_quantity **out);
+/* "amd64_fam19h_zen4 (forced: family 0x1A is newer than libpfm)", "PAPI 7.0.0". */
+const char *papi_pmu(const struct probe *p);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#include "claims.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const struct claim_kind claim_kinds[] = {
+    {"bound",
+     "every matching trial's verdict for the phase is `is`",
+     {{"phase", CLAIM_PHASE, true}, {"is", CLAIM_BOUND, true}, {"where", CLAIM_WHERE, false}}},
+    {"same_tokens", "trials that differ only in the axis `across` chose the same tokens", {{"across", CLAIM_AXIS, true}}},
+    {"ratio",
+     "the metric of arm `of` over that of arm `over` is above a number, for every pair, and grows along an axis",
+     {{"metric", CLAIM_METRIC, true},
+      {"of", CLAIM_WHERE, true},
+      {"over", CLAIM_WHERE, true},
+      {"along", CLAIM_AXIS, false},
+      {"above", CLAIM_NUMBER, false},
+      {"grows", CLAIM_FLAG, false}}},
+    {"exponent",
+     "the log-log slope of the metric along an axis is larger for arm `steeper` than for arm `than`",
+     {{"metric", CLAIM_METRIC, true},
+      {"along", CLAIM_AXIS, true},
+      {"steeper", CLAIM_WHERE, true},
+      {"than", CLAIM_WHERE, true}}},
+    {0},
+};
+
+const struct claim_kind *claim_kind_find(const char *name)
+{
+    for (const struct claim_kind *k = claim_kinds; k->name; k++)
+        if (strcmp(k->name, name) == 0)
+            return k;
+    return NULL;
+}

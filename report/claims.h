@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * The kinds of claims a suite may state. One table: the suite reader checks keys and types by it, analysis evaluates by it,
+ * `bench help suite` prints it. */
+#ifndef BENCH_CLAIMS_H
+#define BENCH_CLAIMS_H
+
+#include <stdbool.h>
+
+enum claim_value {
+    CLAIM_PHASE,  /* prefill | decode */
+    CLAIM_BOUND,  /* compute | bandwidth | overhead */
+    CLAIM_WHERE,  /* mapping of axis name to value: {kv_cache: on, prompt_tokens: 128} */
+    CLAIM_AXIS,   /* an axis name */
+    CLAIM_METRIC, /* total_ms | decode_ms | prefill_ms | flops | bytes */
+    CLAIM_NUMBER,
+    CLAIM_FLAG, /* true | false */
+};
+
+enum { CLAIM_KEYS_MAX = 6 };
+
+struct claim_key {
+    const char *name;
+    enum claim_value value;
+    bool required;
+};
+
+struct claim_kind {
+    const char *name, *about;
+    struct claim_key key[CLAIM_KEYS_MAX]; /* name NULL ends */
+};
+
+/* name NULL ends:
+ *   bound        phase, is, [where]                         every matching trial's verdict is `is`
+ *   same_tokens  across                                     trials that differ only in that axis chose the same tokens
+ *   ratio        metric, of, over, [along], [above], [grows]   ratio of medians between two arms, its interval above `above`,
+ *                                                            and growing along an axis
+ *   exponent     metric, along, steeper, than               log-log slope of one arm exceeds the other's */
+extern const struct claim_kind claim_kinds[];
+const struct claim_kind *claim_kind_find(const char *name);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * Texts compiled into the program, NUL-terminated; declared in embedded.h. */
+#define EMBED(name, file) \
+    .global name;         \
+    name:                 \
+    .incbin file;         \
+    .byte 0
+
+    .section .rodata
+EMBED(embedded_schema, "schema.sql")
+EMBED(embedded_template, "TEMPLATE.md")
+EMBED(embedded_page, "page.html")
+    .section .note.GNU-stack, "", %progbits

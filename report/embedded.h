@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT
+ * Texts compiled into the program by embedded.S, NUL-terminated. */
+#ifndef BENCH_EMBEDDED_H
+#define BENCH_EMBEDDED_H
+
+extern const char embedded_schema[];   /* report/schema.sql */
+extern const char embedded_template[]; /* experiments/TEMPLATE.md */
+extern const char embedded_page[];     /* report/html, bundled */
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ * The database: one SQLite file, many runs. WAL, foreign keys, STRICT; schema.sql is compiled in; user_version counts the
+ * migrations. A repetition and all its rows are one transaction: a killed run keeps every finished repetition. A file that is
+ * not ours, newer than this program, read-only or on a full disk gives one sentence with the remedy. Never on the measured
+ * path. One store, one thread. */
+#ifndef BENCH_STORE_H
+#define BENCH_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+
+struct store;
+struct sqlite3;
+
+int store_open(struct store **out, const char *path, struct err *e);          /* creates it when missing */
+int store_open_readonly(struct store **out, const char *path, struct err *e); /* ERR_IO when missing */
+void store_close(struct store *s);
+struct sqlite3 *store_handle(struct store *s); /* for queries by the report */
+
+struct store_run { /* strings are borrowed for the call */
+    const char *suite, *question, *suite_yaml, *command;
+    const char *model, *arch, *dtype, *weights;
+    int layers, d_model, heads, kv_heads, head_dim, d_ff, vocab, context;
+    int64_t parameters, weight_bytes;
+    const char *tokenizer, *prompt, *prompt_tokens;
+    const char *backend, *backend_about, *cpus;
+    int threads;
+    int64_t seed, load_model_ns, load_tokenizer_ns, tokenize_ns;
+    const char *version, *compiler, *conventions;
+};
+
+/* Each adds one row at once (autocommit, or inside store_begin/store_commit). */
+int store_begin(struct store *s, struct err *e);
+int store_commit(struct store *s, struct err *e);
+void store_rollback(struct store *s);
+
+int store_add_run(struct store *s, const struct store_run *r, int64_t *id, struct err *e);
+int store_finish_run(struct store *s, int64_t run, const char *outcome, const char *problem, struct err *e);
+int store_add_machine(struct store *s, int64_t run, const char *key, const char *value, const char *source, struct err *e);
+int store_add_absent(struct store *s, int64_t run, const char *what, const char *why, struct err *e);
+
+struct store_roof {
+    const char *name, *kind, *level, *how;
+    int threads, round, repetitions;
+    double value, work;
+    int64_t wall_ns;
+};
+int store_add_roof(struct store *s, int64_t run, const struct store_roof *r, struct err *e);
+
+struct store_calibration {
+    const char *metric, *probe, *event, *kernel, *why;
+    double expected, measured, rel_error, limit; /* NaN becomes NULL */
+    bool accepted;
+};
+int store_add_calibration(struct store *s, int64_t run, const struct store_calibration *c, struct err *e);
+
+struct store_trial {
+    int ordinal;
+    bool kv_cache;
+    int batch, prompt_tokens, new_tokens;
+    int64_t kv_bytes_formula, kv_bytes_allocated; /* allocated < 0: NULL */
+};
+int store_add_trial(struct store *s, int64_t run, const struct store_trial *t, int64_t *id, struct err *e);
+int store_set_trial(struct store *s, int64_t trial, int64_t kv_bytes_allocated, bool unconverged, struct err *e);
+
+struct store_prediction {
+    int step;
+    double flops, weight_bytes, kv_read_bytes, kv_write_bytes, roof_ns;
+};
+int store_add_prediction(struct store *s, int64_t trial, const struct store_prediction *p, struct err *e);
+int store_add_op(struct store *s, int64_t trial, int step, const char *op, double flops, double bytes, struct err *e);
+
+struct store_repetition {
+    const char *pass, *tokens_hash;
+    int rep, ordinal, rejected;
+    bool warmup;
+    int64_t started_ns, wall_ns;
+    int64_t switches_involuntary, page_faults_minor, page_faults_major, steal_ticks; /* < 0: NULL */
+    double other_busy, load1;                                                       /* < 0: NULL */
+};
+int store_add_repetition(struct store *s, int64_t trial, const struct store_repetition *r, int64_t *id, struct err *e);
+int store_add_step(struct store *s, int64_t repetition, int step, int64_t wall_ns, int kv_len, int token, const char *token_text,
+                   struct err *e); /* phase follows from step */
+
+struct store_reading {
+    int step;
+    const char *probe, *metric, *provenance, *why; /* why may be NULL */
+    double value, coverage;                        /* value NaN: NULL */
+};
+int store_add_reading(struct store *s, int64_t repetition, const struct store_reading *r, struct err *e);
+
+int store_add_claim(struct store *s, int64_t run, int ordinal, const char *spec_json, struct err *e);
+int store_set_claim(struct store *s, int64_t run, int ordinal, const char *result, const char *text, const char *evidence,
+                    struct err *e);
+
+/* "last", or a number. ERR_USAGE with what there is when it does not exist. */
+int store_find_run(struct store *s, const char *which, int64_t *id, struct err *e);
+
+#endif

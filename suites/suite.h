@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * A suite is an experiment as data: one YAML file with a question, a model, a workload, a matrix of axes, how to measure, and
+ * the claims to check. Reading it needs no model and measures nothing. Errors are one sentence that begins
+ * "file:line:column: key: ". A value given with --set is named "--set key". */
+#ifndef BENCH_SUITE_H
+#define BENCH_SUITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "text.h"
+
+enum { AXIS_MAX = 16, RULES_MAX = 16, CLAIMS_MAX = 16, PROBES_MAX = 8, TRIALS_MAX = 256 };
+
+/* The axes. In a cell, prompt_tokens 0 means "the prompt text as it tokenises". */
+enum axis { AXIS_KV_CACHE, AXIS_BATCH, AXIS_PROMPT_TOKENS, AXIS_NEW_TOKENS, AXIS_COUNT };
+extern const char *const axis_names[AXIS_COUNT]; /* "kv_cache", "batch", "prompt_tokens", "new_tokens" */
+
+/* A point of the matrix. */
+struct cell {
+    int value[AXIS_COUNT]; /* kv_cache: 0 or 1 */
+};
+
+/* include adds cells that the product lacks (axes it does not name come from the workload); exclude removes every cell that
+ * matches all the axes it names. */
+struct rule {
+    bool named[AXIS_COUNT];
+    struct cell cell;
+};
+
+struct claim_spec {
+    char kind[24];
+    char json[512]; /* the claim's mapping as compact JSON, keys checked against report/claims.h */
+};
+
+struct suite {
+    char path[256], name[64]; /* name: file name without ending */
+    char question[256];
+    char model[256];
+    char prompt[4096];
+    struct cell workload; /* defaults for axes that the matrix does not name */
+    int axis_value[AXIS_COUNT][AXIS_MAX], axis_len[AXIS_COUNT]; /* len 0: not in the matrix */
+    struct rule include[RULES_MAX], exclude[RULES_MAX];
+    int includes, excludes;
+    char probes[PROBES_MAX][24];
+    int probe_count;
+    int repetitions_min, repetitions_max, warmup;
+    double target;    /* relative half-width of the 95 % interval at which a trial stops */
+    double budget_s;  /* of the timing pass */
+    int roof_ms;      /* time for each roof in a round */
+    struct claim_spec claim[CLAIMS_MAX];
+    int claims;
+    struct text yaml; /* the text as read, with the overrides appended as comments: goes into the database */
+};
+
+/* path: with or without .yaml. overrides: "workload.batch=2", NULL-terminated or NULL; quick applies the suite's own `quick:`
+ * section (dotted keys to values) before them. */
+int suite_read(struct suite *s, const char *path, const char *const *overrides, bool quick, struct err *e);
+void suite_free(struct suite *s);
+
+/* All cells in matrix order, includes last; duplicates once. ERR_USAGE when none or more than max are left. */
+int suite_cells(const struct suite *s, struct cell *out, int max, int *count, struct err *e);
+
+/* A seeded permutation of 0..n-1: the order in which one round visits the trials. */
+void suite_order(int *order, int n, uint64_t seed, int round);
+
+#endif
