@@ -31,7 +31,8 @@ GEN    := build/gen
 PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3
 OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS := -D_GNU_SOURCE -DHAVE_PAPI=$(HAVE_PAPI) $(shell pkg-config --cflags $(PKGS) $(OPENBLAS) 2>/dev/null)
 CFLAGS   := -std=c11 -O2 -g -fopenmp -fno-math-errno $(WARN)
 LDFLAGS  := -fopenmp
@@ -91,14 +92,14 @@ $(foreach l,$(ISA_LEVELS),
 $(BUILD)/$(1)/%/kernels_$(l).o: $(1)/%/kernels.c
 	@mkdir -p $$(@D)
 	@echo "  cc      $$< ($(l))"
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
 )
 endef
 $(foreach r,engine probes report suites tests,$(eval $(call room_rules,$(r))))
 
 # The version is compiled into one file, rebuilt when it changes.
-$(BUILD)/suites/bench.o: CPPFLAGS += -DBENCH_VERSION='"$(VERSION)"'
-$(BUILD)/suites/bench.o: $(BUILD)/version
+$(BUILD)/suites/version.o: CPPFLAGS += -DBENCH_VERSION='"$(VERSION)"'
+$(BUILD)/suites/version.o: $(BUILD)/version
 $(BUILD)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@

@@ -35,13 +35,14 @@ struct model_args {
     const char *backend; /* name from backend_names */
     int threads;         /* workers of the started team that the backend uses */
     uint64_t seed;       /* of synthetic weights */
+    bool plan_only;      /* shapes and tokenizer only: no weights are loaded, no session can be opened */
 };
 
 /* What loading was: for the record. */
 struct model_info {
-    char weights[160];     /* "synthetic, seed 1" or the folder */
-    char dtype[16];        /* "float32" */
-    char tokenizer[160];   /* tokenizer_about, or why there is none */
+    char weights[160];       /* "synthetic, seed 1" or the folder */
+    char dtype[16];          /* "float32" */
+    char tokenizer[160];     /* tokenizer_about, or why there is none */
     char backend_about[160]; /* e.g. "OpenBLAS 0.3.21 (COOPERLAKE), own mat-vec avx512" */
     uint64_t parameters, weight_bytes;
     uint64_t load_ns, tokenizer_ns;
@@ -61,10 +62,10 @@ int model_tokenize(const struct model *m, const char *text, int32_t **ids, size_
 void model_token_text(const struct model *m, int32_t id, struct text *out);
 
 struct session_args {
-    int batch;            /* sequences, >= 1 */
-    int capacity;         /* prompt + generated tokens at most, <= config.context */
-    bool kv_cache;        /* false: every step recomputes all tokens from scratch, as use_cache=False does */
-    bool all_logits;      /* prefill computes the head for every position (tests); default the last only */
+    int batch;       /* sequences, >= 1 */
+    int capacity;    /* prompt + generated tokens at most, <= config.context */
+    bool kv_cache;   /* false: every step recomputes all tokens from scratch, as use_cache=False does */
+    bool all_logits; /* prefill computes the head for every position (tests); default the last only */
     struct engine_hooks hooks;
 };
 
@@ -80,7 +81,7 @@ int session_prefill(struct session *s, const int32_t *tokens, int n, struct err 
 /* One more token for each sequence: forward over the last chosen token (kv_cache) or over all tokens (no cache). */
 int session_decode(struct session *s, struct err *e);
 
-/* Tokens held by the cache after the last call = those the next step attends to; 0 without a cache kept. */
+/* Positions that the last pass attended to: prompt + generated tokens without the one just chosen. */
 int session_kv_len(const struct session *s);
 /* [batch] chosen by the last prefill or decode. */
 const int32_t *session_chosen(const struct session *s);

@@ -25,6 +25,9 @@ struct pass_shape {
 /* Work of one op in ONE layer (embed, head: of the whole pass; sample: zero). */
 struct work work_of_op(const struct model_config *c, enum op op, const struct pass_shape *p);
 
+/* True for the ops that run once a layer. */
+bool work_op_in_layers(enum op op);
+
 /* Sum over the pass, layers included. */
 struct work work_of_pass(const struct model_config *c, const struct pass_shape *p);
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * The backend's door: one vtable of coarse, fused ops over the tensors of one forward pass. forward.c calls them in the order
+ * of the mathematics; a backend decides how. Ops return nothing: the first failure sticks in the backend and sync() reports it.
+ * Everything from embed to choose is on the measured path: no allocation, no I/O. Calls come from one thread; the backend
+ * spreads them over the team's workers. `ref` defines the truth, the others are compared with it. */
+#ifndef BENCH_BACKEND_H
+#define BENCH_BACKEND_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "kvcache.h"
+#include "model.h"
+
+struct backend; /* begins with `const struct backend_ops *ops` */
+
+/* One forward pass: shapes, weights and where its intermediate results are. rows = batch x tokens; row r is token r % tokens of
+ * sequence r / tokens. All float pointers are backend memory, sized by the session for its largest pass. */
+struct pass {
+    const struct model_config *config;
+    const struct weights *weights;
+    struct kvcache kv;
+    int batch, tokens, past; /* past: positions already in kv */
+    bool all_logits;
+    const int32_t *ids;               /* [batch][tokens] */
+    const float *rope_cos, *rope_sin; /* [capacity][head_dim / 2]; NULL for learned positions */
+    float *x;                         /* [rows][d_model]: the residual stream */
+    float *normed;                    /* [rows][d_model] */
+    float *qkv;                       /* [rows][(heads + 2 kv_heads) head_dim], q rotated */
+    float *mixed;                     /* [rows][heads head_dim]: attention's result */
+    float *hidden;                    /* [rows][2 d_ff] for SwiGLU, [rows][d_ff] for GELU */
+    float *logits;                    /* [batch][vocab], or [rows][vocab] with all_logits */
+    int32_t *chosen;                  /* [batch]: greedy choice of each sequence, host memory */
+};
+
+struct backend_args {
+    int threads;
+};
+
+struct backend_ops {
+    const char *name, *about;
+    int (*open)(struct backend **out, const struct backend_args *a, struct err *e);
+    void (*close)(struct backend *b);
+    /* What computes, with versions and levels, for records: "OpenBLAS 0.3.21 ..., own mat-vec (avx512)". */
+    void (*describe)(const struct backend *b, char *buf, size_t size);
+    /* Room the backend itself needs for the largest pass of a session; before the measured path. */
+    int (*reserve)(struct backend *b, const struct pass *largest, struct err *e);
+    /* Memory that the ops compute on, zeroed and touched. NULL: failed, e says why. */
+    void *(*alloc)(struct backend *b, size_t bytes, struct err *e);
+    void (*release)(struct backend *b, void *p, size_t bytes);
+    void (*get)(struct backend *b, void *host, const void *from, size_t bytes);
+
+    void (*embed)(struct backend *b, const struct pass *p);                /* x = token + position */
+    void (*qkv)(struct backend *b, const struct pass *p, int layer);       /* norm, q k v, rotary, append to kv */
+    void (*attention)(struct backend *b, const struct pass *p, int layer); /* mixed = softmax(q K / sqrt(d)) V, causal */
+    void (*out)(struct backend *b, const struct pass *p, int layer);       /* x += mixed W + bias */
+    void (*mlp)(struct backend *b, const struct pass *p, int layer);       /* x += down(act(up(norm(x)))) */
+    void (*head)(struct backend *b, const struct pass *p);                 /* logits = norm(x) W, last position or all */
+    void (*choose)(struct backend *b, const struct pass *p);               /* chosen = argmax of each last position */
+    int (*sync)(struct backend *b, struct err *e);                         /* waits; the first failure since the last sync */
+};
+
+struct backend {
+    const struct backend_ops *ops;
+};
+
+/* All backends, NULL-terminated. */
+extern const struct backend_ops backend_null, backend_ref, backend_cpu;
+extern const struct backend_ops *const backends[];
+int backend_open(struct backend **out, const char *name, const struct backend_args *a, struct err *e);
+
+/* Parts that host backends share. */
+void *host_alloc(struct backend *b, size_t bytes, struct err *e);
+void host_release(struct backend *b, void *p, size_t bytes);
+void host_get(struct backend *b, void *host, const void *from, size_t bytes);
+
+/* Row of the hidden state whose logits choose the next token of a sequence. */
+static inline size_t pass_last_row(const struct pass *p, int sequence)
+{
+    return (size_t)sequence * (size_t)p->tokens + (size_t)p->tokens - 1;
+}
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT
+ * Reading one safetensors file. Nothing in it is trusted: the header's length is bounded before it is read, and each tensor's
+ * dtype, shape and offsets must agree with each other, with its neighbours (no overlap, no hole) and with the file's size. */
+#include "safetensors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensor data is little-endian and used as it is");
+
+enum {
+    HEADER_MAX = 100000000,
+    SHRUNK = 1 << 16, /* what a read answers where the file ends early; above every errno */
+};
+
+/* Bytes of an element; dtypes beyond the three that are converted occur in buffers that are passed over. */
+static const struct {
+    const char *name;
+    unsigned bytes;
+} dtypes[] = {
+    {"F32", 4}, {"F16", 2}, {"BF16", 2},    {"F64", 8},     {"I64", 8}, {"U64", 8}, {"I32", 4},  {"U32", 4},
+    {"I16", 2}, {"U16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1},
+};
+
+static unsigned element_bytes(const char *dtype)
+{
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(dtypes[i].name, dtype) == 0)
+            return dtypes[i].bytes;
+    return 0;
+}
+
+bool safetensors_is_readable(const struct safetensors_tensor *t)
+{
+    return strcmp(t->dtype, "F32") == 0 || strcmp(t->dtype, "F16") == 0 || strcmp(t->dtype, "BF16") == 0;
+}
+
+const char *safetensors_shape(const struct safetensors_tensor *t, char *buf, size_t size)
+{
+    size_t n = (size_t)snprintf(buf, size, "[");
+
+    for (int i = 0; i < t->rank && n < size; i++)
+        n += (size_t)snprintf(buf + n, size - n, "%s%" PRIu64, i ? ", " : "", t->shape[i]);
+    if (n < size)
+        snprintf(buf + n, size - n, "]");
+    return buf;
+}
+
+/* 0, an errno, or SHRUNK where the file ends early. */
+static int read_exactly(int fd, void *out, size_t bytes, uint64_t at)
+{
+    char *p = out;
+
+    while (bytes > 0) {
+        ssize_t n = pread(fd, p, bytes, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : SHRUNK;
+        p += n;
+        at += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+static int read_error(const struct safetensors *s, int why, struct err *e)
+{
+    return err_set(e, ERR_IO, "%s: %s", s->path, why == SHRUNK ? "the file shrank while it was read" : strerror(why));
+}
+
+/* --- the header ---------------------------------------------------------------------------------------------------------- */
+
+static int bad_tensor(const struct safetensors *s, const struct safetensors_tensor *t, const char *why, struct err *e)
+{
+    return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': %s", s->path, t->name, why);
+}
+
+/* What dtype and shape ask for; false where that does not fit into 64 bits. */
+static bool tensor_bytes(const struct safetensors_tensor *t, unsigned element, uint64_t *bytes)
+{
+    *bytes = element;
+    for (int i = 0; i < t->rank; i++)
+        if (__builtin_mul_overflow(*bytes, t->shape[i], bytes))
+            return false;
+    return true;
+}
+
+static int parse_shape(const struct safetensors *s, struct safetensors_tensor *t, const json_t *shape, struct err *e)
+{
+    if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_RANK_MAX)
+        return bad_tensor(s, t, "shape: expected a list of at most 8 sizes", e);
+    t->rank = (int)json_array_size(shape);
+    for (int i = 0; i < t->rank; i++) {
+        const json_t *n = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(n) || json_integer_value(n) < 0)
+            return bad_tensor(s, t, "shape: expected non-negative integers", e);
+        t->shape[i] = (uint64_t)json_integer_value(n);
+    }
+    return 0;
+}
+
+static int parse_offsets(const struct safetensors *s, struct safetensors_tensor *t, const json_t *offsets, struct err *e)
+{
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
+        json_integer_value(end) < json_integer_value(begin))
+        return bad_tensor(s, t, "data_offsets: expected [begin, end]", e);
+    t->begin = (uint64_t)json_integer_value(begin);
+    t->end = (uint64_t)json_integer_value(end);
+    return 0;
+}
+
+static int parse_tensor(const struct safetensors *s, struct safetensors_tensor *t, const json_t *about, uint64_t data_bytes,
+                        struct err *e)
+{
+    const json_t *dtype = json_object_get(about, "dtype");
+    char shape[128];
+    uint64_t expected;
+    int code;
+
+    if (!json_is_object(about) || !json_is_string(dtype))
+        return bad_tensor(s, t, "expected an object with dtype, shape and data_offsets", e);
+    t->dtype = json_string_value(dtype);
+    unsigned element = element_bytes(t->dtype);
+    if (element == 0)
+        return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': unknown dtype '%.20s'", s->path, t->name, t->dtype);
+    code = parse_shape(s, t, json_object_get(about, "shape"), e);
+    if (code == 0)
+        code = parse_offsets(s, t, json_object_get(about, "data_offsets"), e);
+    if (code < 0)
+        return code;
+    if (t->end > data_bytes)
+        return err_set(e, ERR_FORMAT,
+                       "%s: tensor '%.100s': bytes %" PRIu64 " to %" PRIu64 " lie outside the file's %" PRIu64 " bytes of data",
+                       s->path, t->name, t->begin, t->end, data_bytes);
+    if (!tensor_bytes(t, element, &expected) || expected != t->end - t->begin)
+        return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': %" PRIu64 " bytes do not hold %s of %s", s->path, t->name,
+                       t->end - t->begin, safetensors_shape(t, shape, sizeof shape), t->dtype);
+    if (t->begin % element)
+        return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': byte %" PRIu64 " is not aligned for %s", s->path, t->name, t->begin,
+                       t->dtype);
+    return 0;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const struct safetensors_tensor *x = a, *y = b;
+
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end); /* an empty tensor before the one that begins there */
+}
+
+/* The tensors tile the data: the format allows neither overlap nor hole, which also makes a file of wrong length visible. */
+static int check_tiling(const struct safetensors *s, uint64_t data_bytes, struct err *e)
+{
+    uint64_t covered = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        const struct safetensors_tensor *t = &s->tensors[i];
+        if (t->begin < covered)
+            return err_set(e, ERR_FORMAT, "%s: tensor '%.100s' overlaps tensor '%.100s'", s->path, t->name, t[-1].name);
+        if (t->begin > covered)
+            return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': a hole of %" PRIu64 " bytes before it", s->path, t->name,
+                           t->begin - covered);
+        covered = t->end;
+    }
+    if (covered != data_bytes)
+        return err_set(e, ERR_FORMAT, "%s: %" PRIu64 " bytes of data, the header describes %" PRIu64, s->path, data_bytes,
+                       covered);
+    return 0;
+}
+
+static int parse_header(struct safetensors *s, const char *json, size_t length, uint64_t data_bytes, struct err *e)
+{
+    json_error_t at;
+    const char *name;
+    json_t *about;
+
+    s->header = json_loadb(json, length, JSON_REJECT_DUPLICATES, &at);
+    if (!s->header)
+        return err_set(e, ERR_FORMAT, "%s: header, byte %d: %s", s->path, at.position, at.text);
+    if (!json_is_object(s->header))
+        return err_set(e, ERR_FORMAT, "%s: header: expected an object", s->path);
+    s->tensors = calloc(json_object_size(s->header) + 1, sizeof *s->tensors);
+    if (!s->tensors)
+        return err_set(e, ERR_MEMORY, "%s: out of memory for %zu tensors", s->path, json_object_size(s->header));
+    json_object_foreach(s->header, name, about)
+    {
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        s->tensors[s->count].name = name;
+        int code = parse_tensor(s, &s->tensors[s->count], about, data_bytes, e);
+        if (code < 0)
+            return code;
+        s->count++;
+    }
+    qsort(s->tensors, s->count, sizeof *s->tensors, by_begin);
+    return check_tiling(s, data_bytes, e);
+}
+
+int safetensors_open(struct safetensors *s, const char *path, struct err *e)
+{
+    struct stat st;
+    uint64_t length = 0;
+    char *json = NULL;
+    int code, why;
+
+    *s = (struct safetensors){.path = strdup(path), .fd = -1};
+    if (!s->path)
+        return err_set(e, ERR_MEMORY, "%s: out of memory", path);
+    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
+    if (s->fd < 0 || fstat(s->fd, &st) < 0)
+        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_IO, "%s: not a regular file", path);
+    uint64_t size = (uint64_t)st.st_size;
+    if (size < sizeof length)
+        return err_set(e, ERR_FORMAT, "%s: %" PRIu64 " bytes, too short for a safetensors file", path, size);
+    why = read_exactly(s->fd, &length, sizeof length, 0);
+    if (why)
+        return read_error(s, why, e);
+    if (length > HEADER_MAX || length > size - sizeof length)
+        return err_set(e, ERR_FORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64 "; at most %d are read", path,
+                       length, size, HEADER_MAX);
+    json = malloc(length + 1);
+    if (!json)
+        return err_set(e, ERR_MEMORY, "%s: out of memory for a header of %" PRIu64 " bytes", path, length);
+    s->data_start = sizeof length + length;
+    why = read_exactly(s->fd, json, length, sizeof length);
+    code = why ? read_error(s, why, e) : parse_header(s, json, length, size - s->data_start, e);
+    free(json);
+    return code;
+}
+
+void safetensors_close(struct safetensors *s)
+{
+    if (s->path && s->fd >= 0)
+        close(s->fd);
+    json_decref(s->header);
+    free(s->tensors);
+    free(s->path);
+    *s = (struct safetensors){0};
+}
+
+/* --- the data ------------------------------------------------------------------------------------------------------------ */
+
+static float float_of_bits(uint32_t bits)
+{
+    float f;
+
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Moves exponent and mantissa to float32's places; the product with 2^112 corrects the bias and normalises subnormals. */
+static float float_of_half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
+    uint32_t bits;
+    float f = float_of_bits(rest) * 0x1p112f;
+
+    memcpy(&bits, &f, sizeof bits);
+    if ((h & 0x7c00) == 0x7c00) /* infinity and NaN keep their mantissa */
+        bits = rest | 0x7f800000;
+    return float_of_bits(bits | sign);
+}
+
+/* How elements lie in the file, and how one becomes a float. */
+enum encoding { ENCODING_F32, ENCODING_F16, ENCODING_BF16 };
+
+static enum encoding encoding_of(const struct safetensors_tensor *t)
+{
+    return strcmp(t->dtype, "F32") == 0 ? ENCODING_F32 : strcmp(t->dtype, "F16") == 0 ? ENCODING_F16 : ENCODING_BF16;
+}
+
+static void decode(float *out, const void *in, size_t n, enum encoding encoding)
+{
+    const uint16_t *half = in;
+
+    if (encoding == ENCODING_F32)
+        memcpy(out, in, n * sizeof *out);
+    else if (encoding == ENCODING_F16)
+        for (size_t i = 0; i < n; i++)
+            out[i] = float_of_half(half[i]);
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = float_of_bits((uint32_t)half[i] << 16);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+enum { STRETCH = 1 << 18, TILE = 16, SMALL = 1 << 14 };
+
+/* One stretch of elements that lie in the same order in file and memory. `raw` holds STRETCH half-width elements. */
+static int read_stretch(int fd, float *out, size_t n, uint64_t at, enum encoding encoding, void *raw)
+{
+    if (encoding == ENCODING_F32)
+        return read_exactly(fd, out, n * sizeof *out, at);
+    int why = read_exactly(fd, raw, n * sizeof(uint16_t), at);
+    if (why == 0)
+        decode(out, raw, n, encoding);
+    return why;
+}
+
+/* Where several threads fail, any one of their answers is reported. */
+static int read_plain(int fd, float *out, size_t n, uint64_t at, enum encoding encoding)
+{
+    size_t element = encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t);
+    int bad = 0;
+
+#pragma omp parallel if (n > SMALL)
+    {
+        void *raw = encoding == ENCODING_F32 ? NULL : malloc(STRETCH * sizeof(uint16_t));
+        int mine = raw || encoding == ENCODING_F32 ? 0 : ENOMEM;
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < n; i += STRETCH)
+            if (mine == 0)
+                mine = read_stretch(fd, out + i, smaller(n - i, STRETCH), at + i * element, encoding, raw);
+        if (mine)
+#pragma omp atomic write
+            bad = mine;
+        free(raw);
+    }
+    return bad;
+}
+
+/* A band of up to TILE file rows, each `rows` long, becomes that many columns of out[rows][cols]. Square tiles keep both the
+ * reads and the writes on whole cache lines. */
+static void transpose_band(float *out, size_t cols, const char *band, size_t rows, size_t height, enum encoding encoding)
+{
+    size_t element = encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t);
+    float tile[TILE][TILE];
+
+    for (size_t r = 0; r < rows; r += TILE) {
+        size_t width = smaller(rows - r, TILE);
+        for (size_t k = 0; k < height; k++)
+            decode(tile[k], band + (k * rows + r) * element, width, encoding);
+        for (size_t i = 0; i < width; i++)
+            for (size_t k = 0; k < height; k++)
+                out[(r + i) * cols + k] = tile[k][i];
+    }
+}
+
+static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_t at, enum encoding encoding)
+{
+    size_t line = rows * (encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t));
+    int bad = 0;
+
+#pragma omp parallel if (rows * cols > SMALL)
+    {
+        char *band = malloc(TILE * line);
+        int mine = band ? 0 : ENOMEM;
+#pragma omp for schedule(static)
+        for (size_t c = 0; c < cols; c += TILE) {
+            size_t height = smaller(cols - c, TILE);
+            if (mine == 0)
+                mine = read_exactly(fd, band, height * line, at + c * line);
+            if (mine == 0)
+                transpose_band(out + c, cols, band, rows, height, encoding);
+        }
+        if (mine)
+#pragma omp atomic write
+            bad = mine;
+        free(band);
+    }
+    return bad;
+}
+
+int safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *out, int rows, int cols,
+                     bool transposed, struct err *e)
+{
+    uint64_t at = s->data_start + t->begin;
+    size_t n = (size_t)rows * (size_t)cols;
+    int bad = transposed ? read_transposed(s->fd, out, (size_t)rows, (size_t)cols, at, encoding_of(t))
+                         : read_plain(s->fd, out, n, at, encoding_of(t));
+
+    return bad ? read_error(s, bad, e) : 0;
+}

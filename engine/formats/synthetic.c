@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ * Weights out of a seed. Each pair of elements is a hash of (seed, tensor, position), so that the order of filling, the number
+ * of threads and the machine do not matter: integers are mixed, halves are added to a triangular distribution, and one exact
+ * conversion and one rounded product make the float. A matrix is scaled by 1 / sqrt(columns) and those that write into the
+ * residual stream share it over the 2 x layers writers; norms sit near 1 and biases are small: logits then have a spread of
+ * about 1 at every model size. The gains let the layers outweigh the embedding they start from; without that a tied head
+ * chooses its own input again and again, and equal tokens would prove little. */
+#include <math.h>
+
+#include "formats.h"
+
+enum { STRETCH = 1 << 16 };
+
+/* splitmix64: https://prng.di.unimi.it/splitmix64.c (public domain), by Sebastiano Vigna. */
+static uint64_t mix(uint64_t z)
+{
+    z += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Sum of two 16-bit halves around zero: -65535 to 65535, triangular. */
+static int triangle(uint32_t bits)
+{
+    return (int)(bits & 0xffff) + (int)(bits >> 16) - 0xffff;
+}
+
+static const double triangle_deviation = 26754.98; /* sqrt((2^32 - 1) / 6) */
+
+static const double gain_position = 0.5, gain_qkv = 2, gain_out = 2, gain_up = 2, gain_down = 4;
+
+struct stream {
+    uint64_t seed;
+    uint64_t tensor; /* number of tensors begun */
+};
+
+/* offset + scale * triangle. The offset is 0, or the scale a power of two: then a fused multiply-add rounds as two steps do. */
+static void fill(struct stream *s, float *out, size_t n, float offset, float scale)
+{
+    uint64_t key = mix(s->seed ^ mix(s->tensor++));
+
+    if (!out)
+        return;
+#pragma omp parallel for schedule(static)
+    for (size_t start = 0; start < n; start += STRETCH) {
+        size_t end = start + STRETCH < n ? start + STRETCH : n;
+        for (size_t i = start; i < end; i += 2) {
+            uint64_t bits = mix(key + i);
+            out[i] = offset + scale * (float)triangle((uint32_t)bits);
+            if (i + 1 < end)
+                out[i + 1] = offset + scale * (float)triangle((uint32_t)(bits >> 32));
+        }
+    }
+}
+
+/* Elements of standard deviation gain / sqrt(columns). IEEE 754 leaves no choice in the rounding of sqrt and division. */
+static void fill_matrix(struct stream *s, const struct matrix *m, double gain)
+{
+    float scale = (float)(gain / (sqrt((double)m->cols) * triangle_deviation));
+
+    fill(s, m->data, (size_t)m->rows * (size_t)m->cols, 0, scale);
+}
+
+static void fill_norm(struct stream *s, float *out, int n)
+{
+    fill(s, out, (size_t)n, 1, 0x1p-18f); /* 1 +- 0.25 */
+}
+
+static void fill_bias(struct stream *s, float *out, int n)
+{
+    fill(s, out, (size_t)n, 0, 0x1p-20f); /* +- 0.06 */
+}
+
+void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t seed)
+{
+    struct stream s = {.seed = seed};
+    double residual = 1 / sqrt(2.0 * c->layers);
+
+    fill_matrix(&s, &w->embed, 1);
+    fill_matrix(&s, &w->position, gain_position);
+    for (int i = 0; i < c->layers; i++) {
+        struct layer_weights *l = &w->layers[i];
+        fill_norm(&s, l->norm1_w, c->d_model);
+        fill_bias(&s, l->norm1_b, c->d_model);
+        fill_matrix(&s, &l->qkv, gain_qkv);
+        fill_bias(&s, l->qkv_b, l->qkv.rows);
+        fill_matrix(&s, &l->out, gain_out * residual);
+        fill_bias(&s, l->out_b, c->d_model);
+        fill_norm(&s, l->norm2_w, c->d_model);
+        fill_bias(&s, l->norm2_b, c->d_model);
+        fill_matrix(&s, &l->up, gain_up);
+        fill_bias(&s, l->up_b, l->up.rows);
+        fill_matrix(&s, &l->down, gain_down * residual);
+        fill_bias(&s, l->down_b, c->d_model);
+    }
+    fill_norm(&s, w->norm_w, c->d_model);
+    fill_bias(&s, w->norm_b, c->d_model);
+    if (!c->tied_head)
+        fill_matrix(&s, &w->head, 1);
+}

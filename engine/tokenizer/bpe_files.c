@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ * Opens a byte-level BPE from where it is kept: a Hugging Face folder, or a tiktoken-style file of ranks. The two text formats,
+ * merges.txt and the ranks, are read here; errors name file and line. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpe.h"
+
+enum { GPT2_END_OF_TEXT = 50256 };
+
+static const char gpt2_file[] = "gpt2.tiktoken";
+
+struct line {
+    const char *text;
+    size_t len, number;
+};
+
+/* The line after *line; false at the end of the file. A newline at the very end starts no further line. */
+static bool next_line(const struct text *file, struct line *line)
+{
+    const char *end = file->data + file->len;
+    const char *begin = line->text ? line->text + line->len + 1 : file->data;
+
+    if (begin >= end)
+        return false;
+    const char *newline = memchr(begin, '\n', (size_t)(end - begin));
+    *line = (struct line){.text = begin, .len = (size_t)((newline ? newline : end) - begin), .number = line->number + 1};
+    return true;
+}
+
+static size_t count_lines(const struct text *file)
+{
+    struct line line = {0};
+
+    while (next_line(file, &line))
+        ;
+    return line.number;
+}
+
+/* --- merges.txt --- */
+
+static int put_merge_line(struct tokenizer *t, const struct line *line, int32_t rank, struct err *e)
+{
+    const char *space = memchr(line->text, ' ', line->len);
+    size_t left = space ? (size_t)(space - line->text) : 0, right = space ? line->len - left - 1 : 0;
+
+    if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
+        return err_set(e, ERR_FORMAT, "expected two tokens with one space between them");
+    return bpe_merges_put(t, rank, line->text, left, space + 1, right, e);
+}
+
+static int read_merges(struct tokenizer *t, const char *path, struct err *e)
+{
+    static const char version[] = "#version";
+    struct text file = {0};
+    struct line line = {0};
+    int32_t rank = 0;
+    int code = text_read_file(&file, path, BPE_FILE_MAX, e);
+
+    if (code < 0)
+        goto out;
+    if ((code = bpe_merges_init(&t->merges, count_lines(&file), e)) < 0) {
+        err_wrap(e, "%s", path);
+        goto out;
+    }
+    while (next_line(&file, &line)) {
+        if (line.number == 1 && line.len >= sizeof version - 1 && memcmp(line.text, version, sizeof version - 1) == 0)
+            continue;
+        if ((code = put_merge_line(t, &line, rank++, e)) < 0) {
+            err_wrap(e, "%s:%zu", path, line.number);
+            goto out;
+        }
+    }
+out:
+    text_free(&file);
+    return code;
+}
+
+/* --- tiktoken ranks --- */
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Appends the bytes; false where `len` characters are not padded base64. */
+static bool base64_decode(const char *s, size_t len, struct text *out)
+{
+    if (len == 0 || len % 4 != 0)
+        return false;
+    size_t padding = s[len - 1] != '=' ? 0 : s[len - 2] != '=' ? 1 : 2;
+    for (size_t i = 0; i < len; i += 4) {
+        size_t digits = i + 4 < len ? 4 : 4 - padding;
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 4; k++) {
+            int value = k < digits ? base64_value(s[i + k]) : 0;
+            if (value < 0)
+                return false;
+            bits = bits << 6 | (uint32_t)value;
+        }
+        text_add(out, (char[]){(char)(bits >> 16), (char)(bits >> 8), (char)bits}, digits - 1);
+    }
+    return true;
+}
+
+/* -1 where `len` characters are not a decimal number of at most 7 digits. */
+static int64_t parse_rank(const char *s, size_t len)
+{
+    int64_t rank = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return -1;
+        rank = 10 * rank + (s[i] - '0');
+    }
+    return len >= 1 && len <= 7 ? rank : -1;
+}
+
+static int put_rank_line(struct tokenizer *t, const struct line *line, struct err *e)
+{
+    const char *space = memchr(line->text, ' ', line->len);
+    size_t coded = space ? (size_t)(space - line->text) : 0;
+    int64_t rank = space ? parse_rank(space + 1, line->len - coded - 1) : -1;
+    struct text bytes = {0};
+    int code;
+
+    if (rank >= 0 && base64_decode(line->text, coded, &bytes))
+        code = bpe_vocab_put(&t->vocab, rank, bytes.data, bytes.len, true, e);
+    else
+        code = err_set(e, ERR_FORMAT, "expected a token in base64, one space and its rank");
+    text_free(&bytes);
+    return code;
+}
+
+static int read_ranks(struct tokenizer *t, const char *path, struct err *e)
+{
+    struct text file = {0};
+    struct line line = {0};
+    int code = text_read_file(&file, path, BPE_FILE_MAX, e);
+
+    if (code < 0)
+        goto out;
+    if ((code = bpe_vocab_init(&t->vocab, count_lines(&file), e)) < 0) {
+        err_wrap(e, "%s", path);
+        goto out;
+    }
+    while (next_line(&file, &line)) {
+        if ((code = put_rank_line(t, &line, e)) < 0) {
+            err_wrap(e, "%s:%zu", path, line.number);
+            goto out;
+        }
+    }
+out:
+    text_free(&file);
+    return code;
+}
+
+/* --- opening --- */
+
+/* What both sources without a tokenizer.json end with. */
+static int finish_gpt2(struct tokenizer *t, const char *path, const char *source, struct err *e)
+{
+    int code;
+
+    if ((code = bpe_pattern_compile(&t->pattern, bpe_gpt2_pattern, e)) == 0)
+        code = bpe_finish(t, source, e);
+    if (code < 0)
+        err_wrap(e, "%s", path);
+    return code;
+}
+
+static int open_ranks(struct tokenizer **out, const char *path, bool gpt2, struct err *e)
+{
+    static const char end_of_text[] = "<|endoftext|>";
+    struct tokenizer *t = bpe_new(e);
+    int code = t ? read_ranks(t, path, e) : ERR_MEMORY;
+
+    if (code < 0)
+        goto out;
+    t->whole_first = true; /* as tiktoken does */
+    if (gpt2 && t->vocab.size != GPT2_END_OF_TEXT) {
+        code = err_set(e, ERR_FORMAT, "%s: ranks up to %d, expected GPT-2's up to %d", path, t->vocab.size - 1,
+                       GPT2_END_OF_TEXT - 1);
+        goto out;
+    }
+    if (gpt2 && (code = bpe_vocab_put(&t->vocab, GPT2_END_OF_TEXT, end_of_text, sizeof end_of_text - 1, false, e)) < 0)
+        goto out;
+    code = finish_gpt2(t, path, gpt2 ? "GPT-2's tiktoken ranks" : "tiktoken ranks", e);
+out:
+    if (code < 0)
+        tokenizer_close(t);
+    else
+        *out = t;
+    return code;
+}
+
+int tokenizer_open_ranks(struct tokenizer **out, const char *path, struct err *e)
+{
+    return open_ranks(out, path, false, e);
+}
+
+/* Cuts the last name off a path: "/a/b" becomes "/a", "/a" becomes "" (so that "%s/file" is right for both). */
+static void to_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        *slash = 0;
+}
+
+int tokenizer_open_gpt2(struct tokenizer **out, struct err *e)
+{
+    const char *named = getenv("BENCH_GPT2_RANKS");
+    char folder[PATH_MAX], path[PATH_MAX + sizeof gpt2_file + 1];
+
+    if (named && *named) {
+        int code = open_ranks(out, named, true, e);
+        if (code < 0)
+            err_wrap(e, "BENCH_GPT2_RANKS");
+        return code;
+    }
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    folder[n > 0 ? n : 0] = 0;
+    to_parent(folder); /* the program's folder, then the one above: tests live in <build>/tests */
+    for (int up = 0; up < 2; up++, to_parent(folder)) {
+        snprintf(path, sizeof path, "%s/%s", folder, gpt2_file);
+        if (access(path, F_OK) == 0)
+            return open_ranks(out, path, true, e);
+    }
+    return err_set(e, ERR_ABSENT,
+                   "%s: not beside the program, nor in the folder above; `make` puts it there, or name one in "
+                   "BENCH_GPT2_RANKS",
+                   gpt2_file);
+}
+
+static int open_vocab_and_merges(struct tokenizer *t, const char *vocab, const char *merges, struct err *e)
+{
+    int code = bpe_read_vocab_json(t, vocab, e);
+
+    if (code == 0)
+        code = read_merges(t, merges, e);
+    if (code == 0)
+        code = finish_gpt2(t, vocab, "vocab.json + merges.txt", e);
+    return code;
+}
+
+int tokenizer_open_dir(struct tokenizer **out, const char *dir, struct err *e)
+{
+    struct text whole = {0}, vocab = {0}, merges = {0};
+    struct tokenizer *t = bpe_new(e);
+    int code;
+
+    text_printf(&whole, "%s/tokenizer.json", dir);
+    text_printf(&vocab, "%s/vocab.json", dir);
+    text_printf(&merges, "%s/merges.txt", dir);
+    if (!t)
+        code = ERR_MEMORY;
+    else if (access(whole.data, F_OK) == 0)
+        code = bpe_read_tokenizer_json(t, whole.data, e);
+    else if (access(vocab.data, F_OK) == 0 && access(merges.data, F_OK) == 0)
+        code = open_vocab_and_merges(t, vocab.data, merges.data, e);
+    else
+        code = err_set(e, ERR_ABSENT, "%s: no tokenizer.json, nor vocab.json and merges.txt; put the model's files there", dir);
+    if (code < 0)
+        tokenizer_close(t);
+    else
+        *out = t;
+    text_free(&whole);
+    text_free(&vocab);
+    text_free(&merges);
+    return code;
+}

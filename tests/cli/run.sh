@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A whole run, small: outputs, exit code, what is in the database, and that everything can be made again from it.
+. tests/cli/tap.inc
+
+code "a quick run whose claims hold exits 0" 0 quick_run a.db
+like "the summary names the run" 'run +1' "$out"
+like "the summary names the report" "report +$tmp/report.html" "$out"
+like "the summary names the record" "record +$tmp/record.md" "$out"
+like "not on a terminal progress is plain lines" 'trial [0-9]+/[0-9]+ +time: kv_cache=o' "$out"
+is "the outcome is stored" held "$(value a.db run.outcome)"
+is "the default prompt is really tokenised" '[48,25,48605,1521,15458,278,19575,11362,32121,13,198,32,25]' "$(value a.db run.prompt_ids)"
+is "four trials" 4 "$(value a.db trials.length)"
+is "trials have their repetitions" 2 "$(value a.db trials.0.repetitions)"
+is "tokens of all repetitions agree" true "$(value a.db trials.0.tokens_agree)"
+is "the KV cache has the seed's shape" '[1,4,16,16]' "$(value a.db trials.1.kv.shape)"
+is "formula and allocation agree with a cache" "$(value a.db trials.1.kv.formula_bytes)" "$(value a.db trials.1.kv.allocated_bytes)"
+is "predictions are there for every step" "$(sqlite3 "$tmp/a.db" 'SELECT sum(new_tokens) FROM trial')" \
+    "$(sqlite3 "$tmp/a.db" 'SELECT count(*) FROM prediction')"
+is "the database is sound" ok "$(sqlite3 "$tmp/a.db" 'PRAGMA integrity_check; PRAGMA foreign_key_check')"
+is "every value has a provenance" 0 "$(sqlite3 "$tmp/a.db" "SELECT count(*) FROM reading WHERE provenance = '' OR (value IS NULL) <> (provenance = 'missing')")"
+is "a missing value says why" 0 "$(sqlite3 "$tmp/a.db" 'SELECT count(*) FROM reading WHERE value IS NULL AND why IS NULL')"
+
+code "a claim that does not hold exits 3" 3 quick_run a.db \
+    --set 'expect=[{claim: ratio, metric: total_ms, of: {kv_cache: off}, over: {kv_cache: on}, above: 1000000}]'
+is "and is stored as such" 'not held' "$(value a.db run.outcome)"
+code "a suite without claims is held" 0 quick_run a.db --set 'expect=[]' --backend null
+code "the reference backend runs the same suite" 0 quick_run a.db --backend ref --set 'matrix.new_tokens=[2, 3]'
+code "a LLaMA without a tokenizer runs on bytes as tokens" 0 quick_run a.db --model tiny-llama
+code "a Hugging Face folder runs" 0 quick_run a.db --model tests/data/reference/llama-rope3
+is "the folder is named in the record of the run" tests/data/reference/llama-rope3 "$(value a.db model.weights)"
+code "batches run" 0 quick_run a.db --set workload.batch=3
+
+code "list shows all runs" 0 "$bench" list --db "$tmp/a.db"
+is "seven runs" 7 "$(printf '%s\n' "$out" | grep -c kvcache_on_off)"
+code "report is written again" 0 "$bench" report 1 --db "$tmp/a.db" -o "$tmp/again.html"
+like "the report holds its document" '"format":"bench-run/1"' "$(cat "$tmp/again.html")"
+is "the report asks for nothing from outside" 0 "$(grep -cE '(src|href)="https?:' "$tmp/again.html")"
+
+sed -i 's/<!-- notes:begin -->/<!-- notes:begin -->\nMy own words, kept./' "$tmp/record.md"
+code "the record is filled again" 0 "$bench" record 7 --db "$tmp/a.db" -o "$tmp/record.md"
+like "a person's words survive" 'My own words, kept.' "$(cat "$tmp/record.md")"
+code "a run that does not exist is refused" 2 "$bench" show 99 --db "$tmp/a.db"
+code "doctor looks at the machine" 0 "$bench" doctor
+like "doctor reports the permission for counters" 'perf_event_paranoid' "$out"
+finish

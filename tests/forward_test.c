@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT
+ * The forward pass. `ref` is the truth; `cpu` must agree with it at every instruction-set level, for both model families, on
+ * shapes that fit no vector and no block, with every buffer poisoned beforehand. Against the outside: logits and greedy tokens
+ * of models saved by Hugging Face transformers (tests/data/reference). */
+#include "check.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/backend.h"
+#include "engine.h"
+#include "engine_private.h"
+#include "formats/formats.h"
+#include "isa.h"
+#include "team.h"
+
+enum { THREADS = 2 };
+
+/* --- models of any shape, on any backend, with poisoned memory ------------------------------------------------------------ */
+
+static void *poisoned_alloc(struct backend *b, size_t bytes, struct err *e)
+{
+    void *p = host_alloc(b, bytes, e);
+
+    if (p)
+        memset(p, 0xff, bytes); /* every float a NaN */
+    return p;
+}
+
+struct fixture {
+    struct model model;
+    struct backend_ops ops;
+};
+
+static void fixture_open(struct fixture *f, const struct model_config *c, const char *backend)
+{
+    struct backend_args args = {.threads = THREADS};
+    struct err e = {0};
+
+    *f = (struct fixture){0};
+    f->model.config = *c;
+    assert_int_equal(config_check(c, &e), 0);
+    assert_int_equal(weights_alloc(&f->model.weights, c, &e), 0);
+    synthetic_fill(&f->model.weights, c, 7);
+    assert_int_equal(backend_open(&f->model.backend, backend, &args, &e), 0);
+    f->ops = *f->model.backend->ops;
+    f->ops.alloc = poisoned_alloc;
+    f->model.backend->ops = &f->ops;
+}
+
+static void fixture_close(struct fixture *f)
+{
+    weights_free(&f->model.weights);
+    f->model.backend->ops->close(f->model.backend);
+}
+
+static uint32_t random_below(uint32_t *state, uint32_t n)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % n;
+}
+
+static struct model_config random_config(uint32_t *state, bool llama)
+{
+    struct model_config c = {
+        .layers = 1 + (int)random_below(state, 3),
+        .kv_heads = 1 + (int)random_below(state, 3),
+        .head_dim = 2 * (1 + (int)random_below(state, 20)),
+        .d_ff = 3 + (int)random_below(state, 90),
+        .vocab = 5 + (int)random_below(state, 200),
+        .context = 256,
+        .norm = llama ? NORM_RMS : NORM_LAYER,
+        .position = llama ? POSITION_ROTARY : POSITION_LEARNED,
+        .mlp = llama ? MLP_SWIGLU : MLP_GELU_TANH,
+        .qkv_bias = !llama,
+        .out_bias = !llama,
+        .mlp_bias = !llama,
+        .tied_head = !llama,
+        .norm_eps = 1e-5,
+        .rope_theta = 10000,
+        .bos = -1,
+        .eos = -1,
+    };
+
+    c.heads = c.kv_heads * (llama ? 1 + (int)random_below(state, 3) : 1);
+    c.d_model = llama ? 4 + (int)random_below(state, 70) : c.heads * c.head_dim;
+    snprintf(c.name, sizeof c.name, "random");
+    snprintf(c.arch, sizeof c.arch, llama ? "llama" : "gpt2");
+    return c;
+}
+
+struct generation {
+    int batch, prompt, steps;
+    bool kv_cache, all_logits;
+};
+
+/* Logits of prefill, then of every decode step, one after another; chosen tokens likewise. Teacher-forced where `forced` is
+ * given: then the tokens fed are those, and what is chosen does not matter. */
+static void generate(struct fixture *f, const struct generation *g, const int32_t *prompt, float *logits, int32_t *chosen)
+{
+    struct session_args args = {
+        .batch = g->batch, .capacity = g->prompt + g->steps, .kv_cache = g->kv_cache, .all_logits = g->all_logits};
+    size_t vocab = (size_t)f->model.config.vocab, rows = (size_t)g->batch * (g->all_logits ? (size_t)g->prompt : 1);
+    struct session *s = NULL;
+    struct err e = {0};
+
+    assert_int_equal(session_open(&s, &f->model, &args, &e), 0);
+    assert_int_equal(session_prefill(s, prompt, g->prompt, &e), 0);
+    memcpy(logits, session_logits(s), rows * vocab * sizeof *logits);
+    memcpy(chosen, session_chosen(s), (size_t)g->batch * sizeof *chosen);
+    logits += rows * vocab;
+    for (int i = 0; i < g->steps; i++) {
+        chosen += g->batch;
+        assert_int_equal(session_decode(s, &e), 0);
+        assert_int_equal(session_kv_len(s), g->prompt + i + 1);
+        memcpy(chosen, session_chosen(s), (size_t)g->batch * sizeof *chosen);
+        if (g->all_logits)
+            continue;
+        memcpy(logits, session_logits(s), (size_t)g->batch * vocab * sizeof *logits);
+        logits += (size_t)g->batch * vocab;
+    }
+    session_close(s);
+}
+
+static double largest_difference(const float *a, const float *b, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - b[i]);
+        if (!(d <= most)) /* a NaN on either side is the largest of all */
+            most = d;
+    }
+    return most;
+}
+
+static double largest(const float *a, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)a[i]));
+    return most;
+}
+
+static void assert_agrees(const struct model_config *c, const struct generation *g, uint32_t *state)
+{
+    size_t rows = (size_t)g->batch * (g->all_logits ? (size_t)g->prompt : 1 + (size_t)g->steps), n = rows * (size_t)c->vocab;
+    size_t tokens = (size_t)g->batch * (1 + (size_t)g->steps);
+    float *expected = malloc(n * sizeof *expected), *got = malloc(n * sizeof *got);
+    int32_t *prompt = malloc((size_t)g->batch * (size_t)g->prompt * sizeof *prompt);
+    int32_t *right = malloc(tokens * sizeof *right), *chosen = malloc(tokens * sizeof *chosen);
+    struct fixture f;
+
+    for (int i = 0; i < g->batch * g->prompt; i++)
+        prompt[i] = (int32_t)random_below(state, (uint32_t)c->vocab);
+    fixture_open(&f, c, "ref");
+    generate(&f, g, prompt, expected, right);
+    fixture_close(&f);
+    fixture_open(&f, c, "cpu");
+    generate(&f, g, prompt, got, chosen);
+    fixture_close(&f);
+    assert_memory_equal(chosen, right, tokens * sizeof *right);
+    double off = largest_difference(got, expected, n), limit = 5e-5 * fmax(1, largest(expected, n));
+    if (!(off <= limit))
+        print_error("%s: layers %d d %d heads %d/%d x %d ff %d vocab %d, batch %d prompt %d: off by %g\n", c->arch, c->layers,
+                    c->d_model, c->heads, c->kv_heads, c->head_dim, c->d_ff, c->vocab, g->batch, g->prompt, off);
+    assert_true(off <= limit);
+    free(expected), free(got), free(prompt), free(right), free(chosen);
+}
+
+static void cpu_agrees_with_ref(bool llama)
+{
+    uint32_t state = llama ? 11 : 5;
+
+    for (int i = 0; i < 25; i++) {
+        struct model_config c = random_config(&state, llama);
+        struct generation g = {
+            .batch = 1 + (int)random_below(&state, 3),
+            .prompt = 1 + (int)random_below(&state, i % 5 == 0 ? 150 : 20), /* some cross the blocks of attention */
+            .steps = (int)random_below(&state, 4),
+            .kv_cache = random_below(&state, 4) > 0,
+            .all_logits = random_below(&state, 3) == 0,
+        };
+        assert_agrees(&c, &g, &state);
+    }
+}
+
+static void at_every_level(void (*check)(bool), bool llama)
+{
+    for (int level = 0; level < ISA_COUNT; level++) {
+        enum isa isa;
+        setenv("BENCH_ISA", isa_name((enum isa)level), 1);
+        if (isa_choose(&isa, NULL) == 0)
+            check(llama);
+        unsetenv("BENCH_ISA");
+    }
+}
+
+static void cpu_agrees_with_ref_on_gpt2_of_any_shape_at_every_isa_level(void **unused)
+{
+    (void)unused;
+    at_every_level(cpu_agrees_with_ref, false);
+}
+
+static void cpu_agrees_with_ref_on_llama_of_any_shape_at_every_isa_level(void **unused)
+{
+    (void)unused;
+    at_every_level(cpu_agrees_with_ref, true);
+}
+
+/* --- the same generation by different ways ---------------------------------------------------------------------------------
+ */
+
+static void cache_on_and_off_choose_the_same_tokens_and_logits(void **unused)
+{
+    static const char *const names[] = {"tiny-gpt2", "tiny-llama"};
+    struct model_config c;
+    struct fixture f;
+
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(config_preset(&c, names[i], NULL), 0);
+        size_t n = 9 * (size_t)c.vocab;
+        float *on = malloc(n * sizeof *on), *off = malloc(n * sizeof *off);
+        int32_t prompt[] = {3, 1, 4, 1, 5, 9, 2, 6}, with[9], without[9];
+        fixture_open(&f, &c, "cpu");
+        generate(&f, &(struct generation){.batch = 1, .prompt = 8, .steps = 8, .kv_cache = true}, prompt, on, with);
+        generate(&f, &(struct generation){.batch = 1, .prompt = 8, .steps = 8, .kv_cache = false}, prompt, off, without);
+        fixture_close(&f);
+        assert_memory_equal(with, without, sizeof with);
+        assert_true(largest_difference(on, off, n) <= 5e-5 * largest(on, n));
+        free(on), free(off);
+    }
+}
+
+static void a_used_session_gives_what_a_fresh_one_gives(void **unused)
+{
+    struct model_config c;
+    struct fixture f;
+    struct session *s = NULL;
+    struct err e = {0};
+    int32_t prompt[40], first;
+
+    (void)unused;
+    for (int i = 0; i < 40; i++)
+        prompt[i] = (i * 7) % 400;
+    assert_int_equal(config_preset(&c, "tiny-llama", &e), 0);
+    fixture_open(&f, &c, "cpu");
+    struct session_args args = {.batch = 1, .capacity = 41, .kv_cache = true};
+    assert_int_equal(session_open(&s, &f.model, &args, &e), 0);
+    float *fresh = malloc((size_t)c.vocab * sizeof *fresh);
+    assert_int_equal(session_prefill(s, prompt, 5, &e), 0);
+    memcpy(fresh, session_logits(s), (size_t)c.vocab * sizeof *fresh);
+    first = session_chosen(s)[0];
+    session_reset(s);
+    assert_int_equal(session_prefill(s, prompt, 40, &e), 0);
+    session_reset(s);
+    assert_int_equal(session_prefill(s, prompt, 5, &e), 0);
+    assert_memory_equal(fresh, session_logits(s), (size_t)c.vocab * sizeof *fresh);
+    assert_int_equal(session_chosen(s)[0], first);
+    session_close(s);
+    fixture_close(&f);
+    free(fresh);
+}
+
+/* --- against Hugging Face ---------------------------------------------------------------------------------------------------
+ */
+
+static json_t *load(const char *dir, const char *file)
+{
+    char path[256];
+    json_error_t why;
+
+    snprintf(path, sizeof path, "tests/data/reference/%s/%s", dir, file);
+    json_t *j = json_load_file(path, 0, &why);
+    if (!j)
+        fail_msg("%s: %s", path, why.text);
+    return j;
+}
+
+static size_t numbers(const json_t *array, double *out)
+{
+    size_t n = 0;
+
+    if (json_is_number(array)) {
+        *out = json_number_value(array);
+        return 1;
+    }
+    for (size_t i = 0; i < json_array_size(array); i++)
+        n += numbers(json_array_get(array, i), out + n);
+    return n;
+}
+
+enum { GREEDY = 12, PROMPT_LIMIT = 64 };
+static const double parity = 4e-5; /* tests/data/reference/README.md says why */
+
+static void prompt_matches(struct fixture *f, const json_t *p, bool kv_cache)
+{
+    const struct model_config *c = &f->model.config;
+    int n = (int)json_array_size(json_object_get(p, "tokens"));
+    int32_t prompt[PROMPT_LIMIT], chosen[GREEDY];
+    double want[PROMPT_LIMIT];
+    size_t count = (size_t)n * (size_t)c->vocab;
+    float *got = malloc((count + GREEDY * (size_t)c->vocab) * sizeof *got);
+    double *expected = malloc(count * sizeof *expected), off = 0;
+
+    numbers(json_object_get(p, "tokens"), want);
+    for (int i = 0; i < n; i++)
+        prompt[i] = (int32_t)want[i];
+    assert_int_equal(numbers(json_object_get(p, "logits"), expected), count);
+    generate(f,
+             &(struct generation){.batch = 1, .prompt = n, .steps = GREEDY - 1, .kv_cache = kv_cache, .all_logits = kv_cache},
+             prompt, got, chosen);
+    numbers(json_object_get(p, "greedy_with_cache"), want);
+    for (int i = 0; i < GREEDY; i++)
+        assert_int_equal(chosen[i], (int)want[i]);
+    for (size_t i = 0; kv_cache && i < count; i++)
+        off = fmax(off, fabs(got[i] - expected[i]));
+    if (off > parity)
+        print_error("%s: logits off by %g\n", c->name, off);
+    assert_true(off <= parity);
+    free(got), free(expected);
+}
+
+static void model_matches(const char *dir)
+{
+    static const char *const through[] = {"ref", "cpu"};
+    char path[256];
+    struct err e = {0};
+    json_t *expected = load(dir, "expected.json");
+
+    snprintf(path, sizeof path, "tests/data/reference/%s", dir);
+    for (int b = 0; b < 2; b++) {
+        struct model_config c;
+        struct fixture f;
+        assert_int_equal(hf_read_config(&c, path, &e), 0);
+        fixture_open(&f, &c, through[b]);
+        assert_int_equal(hf_read_weights(&f.model.weights, &c, path, &e), 0);
+        json_t *prompts = json_object_get(expected, "prompts");
+        assert_int_equal(json_array_size(prompts), 3);
+        for (size_t i = 0; i < json_array_size(prompts); i++) {
+            prompt_matches(&f, json_array_get(prompts, i), true);
+            prompt_matches(&f, json_array_get(prompts, i), false);
+        }
+        fixture_close(&f);
+    }
+    json_decref(expected);
+}
+
+static void gpt2_matches_hugging_face_logits_and_tokens(void **unused)
+{
+    (void)unused;
+    model_matches("gpt2-a");
+}
+
+static void llama_matches_hugging_face_logits_and_tokens(void **unused)
+{
+    (void)unused;
+    model_matches("llama-mha");
+}
+
+static void llama_with_grouped_queries_and_scaled_rope_matches_hugging_face(void **unused)
+{
+    (void)unused;
+    model_matches("llama-rope3");
+}
+
+/* --- limits ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void sessions_refuse_what_does_not_fit(void **unused)
+{
+    struct model_config c;
+    struct fixture f;
+    struct session *s = NULL;
+    struct err e = {0};
+    int32_t bad = 1 << 30, good = 1;
+
+    (void)unused;
+    assert_int_equal(config_preset(&c, "tiny-gpt2", &e), 0);
+    fixture_open(&f, &c, "cpu");
+    struct session_args args = {.batch = 1, .capacity = c.context + 1, .kv_cache = true};
+    assert_int_equal(session_open(&s, &f.model, &args, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "its context holds"));
+    args.capacity = 2;
+    assert_int_equal(session_open(&s, &f.model, &args, &e), 0);
+    assert_int_equal(session_decode(s, &e), ERR_USAGE);
+    assert_int_equal(session_prefill(s, &bad, 1, &e), ERR_USAGE);
+    assert_int_equal(session_prefill(s, &good, 1, &e), 0);
+    assert_int_equal(session_decode(s, &e), 0);
+    assert_int_equal(session_decode(s, &e), ERR_USAGE); /* two tokens hold no third */
+    assert_string_equal(e.text, "decode beyond the session's 2 tokens");
+    session_close(s);
+    fixture_close(&f);
+}
+
+static int start_team(void **unused)
+{
+    struct team team;
+    int most = team_max_threads();
+
+    (void)unused;
+    return team_start(&team, most < THREADS ? most : THREADS, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cpu_agrees_with_ref_on_gpt2_of_any_shape_at_every_isa_level),
+        cmocka_unit_test(cpu_agrees_with_ref_on_llama_of_any_shape_at_every_isa_level),
+        cmocka_unit_test(cache_on_and_off_choose_the_same_tokens_and_logits),
+        cmocka_unit_test(a_used_session_gives_what_a_fresh_one_gives),
+        cmocka_unit_test(gpt2_matches_hugging_face_logits_and_tokens),
+        cmocka_unit_test(llama_matches_hugging_face_logits_and_tokens),
+        cmocka_unit_test(llama_with_grouped_queries_and_scaled_rope_matches_hugging_face),
+        cmocka_unit_test(sessions_refuse_what_does_not_fit),
+    };
+    return cmocka_run_group_tests(tests, start_team, NULL);
+}

@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The rules that a machine can check. Each failing line names the file; exit 1 when there is any.
+set -u
+bad=0
+say() { echo "lint: $*"; bad=1; }
+sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
+
+# A room includes by name through its -I list only.
+found=$(grep -nE '#include "\.\./' $sources) && say "an include climbs out of its room:
+$found"
+
+# Every file of ours says its licence.
+for f in $(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S' '*.sh' '*.mjs' '*.sql' '*.css' Makefile .ci/deps .ci/run); do
+    head -3 "$f" | grep -q 'SPDX-License-Identifier: MIT' || say "$f: no SPDX line at its top"
+done
+
+# Files stay readable in one sitting.
+for f in $sources; do
+    n=$(wc -l < "$f")
+    [ "$n" -le 620 ] || say "$f: $n lines; split it (600 is the aim)"
+done
+
+# Functions: 70 lines is the hard limit (a function body runs from a '{' to a '}' in the first column).
+awk 'FNR == 1 { open = 0 }
+     /^\{/ { open = FNR }
+     /^\}/ { if (open && FNR - open > 70) { print "lint: " FILENAME ":" open ": a function of " FNR - open " lines; 70 is the limit"; bad = 1 } open = 0 }
+     END { exit bad }' $sources || bad=1
+
+# Layout: one version of the tool decides, since versions differ.
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+    found=$(clang-format --dry-run -Werror $sources 2>&1 | grep -E 'error:' | cut -d: -f1 | sort | uniq -c) && say "clang-format -i these:
+$found"
+else
+    echo "lint: layout not checked: clang-format 14 is not installed here"
+fi
+
+if command -v clang-tidy >/dev/null; then
+    flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\"lint\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
+           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3) $(pkg-config --cflags openblas 2>/dev/null)"
+    # shellcheck disable=SC2086
+    found=$(printf '%s\n' $sources | grep '\.c$' | xargs -P2 -n8 sh -c 'clang-tidy --quiet "$@" -- '"$flags"' 2>/dev/null' sh | grep -E '(warning|error):' | sort -u) &&
+        say "clang-tidy:
+$found"
+else
+    echo "lint: clang-tidy is not installed here"
+fi
+[ $bad -eq 0 ] && echo "lint: clean"
+exit $bad

@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs every test of a build folder: sh tests/run.sh build/gcc. Unit tests run twice, the second time under the address and
+# undefined-behaviour sanitizers; then the command line and the browser. Last line: 'N passed, N failed, N skipped'.
+set -u
+build=$1
+san=$build-san
+tap=$(mktemp -d)
+trap 'rm -rf "$tap"' EXIT
+
+export CMOCKA_MESSAGE_OUTPUT=TAP PERL_TEST_HARNESS_DUMP_TAP="$tap"
+export BENCH="$PWD/$build/bench" BENCH_SAN="$PWD/$san/bench"
+export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions="$PWD/tests/leaks.supp:print_suppressions=0"
+
+# shellcheck disable=SC2046
+prove -j2 --timer -e '' $(ls "$build"/tests/*_test "$san"/tests/*_test) tests/cli/*.sh tests/browser/run.sh
+status=$?
+
+find "$tap" -type f -exec cat {} + | awk -v status=$status '
+    /^(not )?ok/ && /# *SKIP/ { skipped++; sub(/^.*# *SKIP */, ""); reason[$0] = 1; next }
+    /^ok/ { passed++ }
+    /^not ok/ { failed++ }
+    END {
+        if (status && !failed) failed = 1        # a crash or a hang has no "not ok" line
+        for (r in reason) print "skipped: " r
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+    }'
+exit $status
