@@ -39,16 +39,16 @@ struct suite {
     char question[256];
     char model[256];
     char prompt[4096];
-    struct cell workload; /* defaults for axes that the matrix does not name */
+    struct cell workload;                                       /* defaults for axes that the matrix does not name */
     int axis_value[AXIS_COUNT][AXIS_MAX], axis_len[AXIS_COUNT]; /* len 0: not in the matrix */
     struct rule include[RULES_MAX], exclude[RULES_MAX];
     int includes, excludes;
     char probes[PROBES_MAX][24];
     int probe_count;
     int repetitions_min, repetitions_max, warmup;
-    double target;    /* relative half-width of the 95 % interval at which a trial stops */
-    double budget_s;  /* of the timing pass */
-    int roof_ms;      /* time for each roof in a round */
+    double target;   /* relative half-width of the 95 % interval at which a trial stops */
+    double budget_s; /* of the timing pass */
+    int roof_ms;     /* time for each roof in a round */
     struct claim_spec claim[CLAIMS_MAX];
     int claims;
     struct text yaml; /* the text as read, with the overrides appended as comments: goes into the database */

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ * `bench run`: options, the run itself, then everything that is made from its rows. */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "analysis.h"
+#include "commands.h"
+#include "html.h"
+#include "outputs.h"
+#include "record.h"
+#include "run.h"
+#include "summary.h"
+
+struct run_arguments {
+    struct run_options options;
+    const char *db, *report, *record;
+    const char **overrides;
+    int override_count;
+    bool dry_run;
+};
+
+enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, KEY_DRY_RUN };
+
+static const struct argp_option options[] = {
+    {"set", 's', "KEY=VALUE", 0, "Override a key of the suite (dotted path; value as YAML); repeatable", 0},
+    {"model", 'm', "PRESET|DIR", 0, "Another model than the suite's: a preset or a Hugging Face folder", 0},
+    {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", 0},
+    {"threads", 't', "N", 0, "Worker threads (default: one per core)", 0},
+    {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights and of the order of trials (default 1)", 0},
+    {"quick", KEY_QUICK, 0, 0, "The suite's own shortened plan: seconds, for trying things out", 0},
+    {"dry-run", KEY_DRY_RUN, 0, 0, "Print the plan with predicted FLOPs, bytes and time; measure nothing", 0},
+    {"db", KEY_DB, "FILE", 0, "Database (default " OUTPUT_DB ")", 0},
+    {"report", KEY_REPORT, "FILE", 0, "HTML report (default " OUTPUT_DIR "/<date>-<suite>-<run>.html)", 0},
+    {"record", KEY_RECORD, "FILE", 0, "Experiment record (default " OUTPUT_DIR "/<date>-<suite>-<run>.md)", 0},
+    {0},
+};
+
+static long long parse_number(const char *arg, const char *what, long long least, long long most, struct argp_state *state)
+{
+    char *end;
+
+    errno = 0;
+    long long n = strtoll(arg, &end, 10);
+    if (errno || end == arg || *end || n < least || n > most)
+        argp_error(state, "--%s %s: expected a whole number from %lld to %lld", what, arg, least, most);
+    return n;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct run_arguments *a = state->input;
+
+    switch (key) {
+    case 's':
+        a->overrides[a->override_count++] = arg;
+        break;
+    case 'm':
+        a->options.model = arg;
+        break;
+    case KEY_BACKEND:
+        a->options.backend = arg;
+        break;
+    case 't':
+        a->options.threads = (int)parse_number(arg, "threads", 1, 1 << 16, state);
+        break;
+    case KEY_SEED:
+        a->options.seed = (uint64_t)parse_number(arg, "seed", 0, INT64_MAX, state);
+        break;
+    case KEY_QUICK:
+        a->options.quick = true;
+        break;
+    case KEY_DRY_RUN:
+        a->dry_run = true;
+        break;
+    case KEY_DB:
+        a->db = arg;
+        break;
+    case KEY_REPORT:
+        a->report = arg;
+        break;
+    case KEY_RECORD:
+        a->record = arg;
+        break;
+    case ARGP_KEY_ARG:
+        if (a->options.suite)
+            argp_error(state, "one suite at a time: '%s' is one too many", arg);
+        a->options.suite = arg;
+        break;
+    case ARGP_KEY_END:
+        if (!a->options.suite)
+            argp_error(state, "which suite? for example suites/kvcache_on_off");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "SUITE",
+    .doc = "Run a suite and judge its claims.\vExit code: 0 the claims held, 3 they did not, 1 the run failed, 2 wrong usage.",
+};
+
+/* Claims, verdict and files from the rows of a run. */
+static int conclude(struct store *s, int64_t run, const struct run_arguments *a, bool *held, struct err *e)
+{
+    struct output_paths paths = {.db = a->db, .report = a->report, .record = a->record};
+    json_t *document = NULL;
+    struct text summary = {0};
+    int code = analysis_claims(s, run, held, e);
+
+    if (code == 0)
+        code = store_finish_run(s, run, *held ? "held" : "not held", NULL, e);
+    if (code == 0)
+        code = analysis_document(&document, s, run, e);
+    if (code < 0)
+        return code;
+    summary_text(document, &summary);
+    fputs(summary.data, stdout);
+    code = outputs_write(document, &paths, true, true, e);
+    text_free(&summary);
+    json_decref(document);
+    return code;
+}
+
+static void say_what_is_kept(const struct run_arguments *a, int64_t run)
+{
+    if (run)
+        fprintf(stderr, "bench: what run %lld measured is kept in %s; `bench show %lld --db %s` shows it\n", (long long)run,
+                a->db, (long long)run, a->db);
+}
+
+static int measure(struct plan *p, struct run_arguments *a, bool *held, struct err *e)
+{
+    struct store *s = NULL;
+    int64_t run = 0;
+    int code = outputs_make_folder(a->db, e);
+
+    if (code == 0)
+        code = store_open(&s, a->db, e);
+    if (code == 0)
+        code = run_suite(p, &a->options, s, stderr, &run, e);
+    if (code == 0)
+        code = conclude(s, run, a, held, e);
+    store_close(s);
+    if (code < 0)
+        say_what_is_kept(a, run);
+    return code;
+}
+
+int command_run(int argc, char **argv)
+{
+    struct run_arguments a = {.db = OUTPUT_DB, .options = {.backend = "cpu", .seed = 1}};
+    struct text command = {0};
+    struct err e = {0};
+    bool held = false;
+    int code;
+
+    struct plan *p = calloc(1, sizeof *p);
+    a.overrides = calloc((size_t)argc + 1, sizeof *a.overrides);
+    if (!p || !a.overrides) {
+        code = err_set(&e, ERR_MEMORY, "out of memory");
+        goto out;
+    }
+    for (int i = 0; i < argc; i++)
+        text_printf(&command, i ? " %s" : "%s", argv[i]);
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    a.options.overrides = a.overrides;
+    a.options.command = command.data;
+    code = plan_open(p, &a.options, a.dry_run, &e);
+    if (code == 0 && a.dry_run) {
+        code = plan_print(p, stdout, &e);
+        held = true;
+    } else if (code == 0) {
+        code = measure(p, &a, &held, &e);
+    }
+out:
+    if (p)
+        plan_close(p);
+    free(p);
+    free(a.overrides);
+    text_free(&command);
+    if (code < 0)
+        return command_fail(&e);
+    return held ? EXIT_HELD : EXIT_REFUTED;
+}

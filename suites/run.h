@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * Running a suite: the conductor that brings engine, probes and store together. Each trial is executed many times: in the
+ * timing pass with clocks only, interleaved in seeded rounds, then once more for every counter group. What is measured is
+ * committed after each execution, so that nothing is lost when the process dies. */
+#ifndef BENCH_RUN_H
+#define BENCH_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "engine.h"
+#include "store.h"
+#include "suite.h"
+#include "team.h"
+
+struct run_options {
+    const char *suite;
+    const char **overrides; /* NULL-terminated --set values */
+    const char *model;      /* NULL: the suite's */
+    const char *backend;
+    int threads; /* 0: one per core */
+    uint64_t seed;
+    bool quick;
+    const char *command; /* as typed, for the record */
+};
+
+enum { PROMPT_MAX = 1 << 20 };
+
+/* A trial while it is being run. */
+struct trial {
+    struct cell cell;
+    char label[96];  /* "kv_cache=on prompt=13 new=128" */
+    int32_t *prompt; /* [batch][prompt_tokens], owned */
+    int prompt_tokens;
+    int64_t id;          /* in the database */
+    double predicted_ns; /* roofline time of one execution */
+    double *total_ns;    /* timed executions so far */
+    int timed, reps;     /* reps: executions of the current pass, warm-up included */
+    double last_ns;      /* wall time of the latest execution; 0: none yet */
+    int64_t kv_allocated;
+    bool converged;
+};
+
+/* What a suite becomes on this machine with this model: the trials in matrix order. */
+struct plan {
+    struct suite suite;
+    struct model *model;
+    struct team team;
+    int32_t *prompt_ids; /* the text's own tokens */
+    size_t prompt_len;
+    uint64_t tokenize_ns;
+    struct trial trial[TRIALS_MAX];
+    int trials;
+};
+
+/* Reads the suite, starts the team, opens the model (shapes only when plan_only), expands the matrix, makes the prompts. */
+int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struct err *e);
+void plan_close(struct plan *p);
+
+/* The plan with predicted FLOPs, bytes and time at roofs measured briefly now. */
+int plan_print(struct plan *p, FILE *out, struct err *e);
+
+/* Runs everything into the store. run: the row's id, valid once it exists (else 0), also on failure. Ctrl-C: ERR_INTERRUPTED.
+ */
+int run_suite(struct plan *p, const struct run_options *o, struct store *s, FILE *progress, int64_t *run, struct err *e);
+
+#endif

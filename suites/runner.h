@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * A run in progress, shared by run.c (the order, the passes) and run_setup.c (everything around the trials). */
+#ifndef BENCH_RUNNER_H
+#define BENCH_RUNNER_H
+
+#include <signal.h>
+
+#include "execute.h"
+#include "progress.h"
+#include "roofs.h"
+#include "run.h"
+
+struct runner {
+    struct plan *plan;
+    const struct run_options *options;
+    struct store *store;
+    int64_t run;
+    struct progress progress;
+    struct progress_state state;
+    struct probe *clock;
+    struct probe *probe[PROBES_MAX];
+    int probes, heavy_groups;
+    struct roofs *roofs;
+    double flops_roof, bytes_roof; /* of round 0 */
+    int roof_round;
+    struct execution execution;
+    uint64_t start_ns;
+    int ordinal;
+    const volatile sig_atomic_t *interrupted; /* set by Ctrl-C */
+};
+
+int setup_add_run(struct runner *r, struct err *e);
+int setup_add_claims(struct runner *r, struct err *e);
+int setup_open_probes(struct runner *r, struct err *e); /* counters calibrate themselves; results and absences are stored */
+int setup_add_trials(struct runner *r, struct err *e);  /* with their predictions, from the roofs of round 0 */
+
+/* All roofs in round 0, later only those that verdicts stand on. */
+int setup_take_roofs(struct runner *r, struct err *e);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ * A suite's tree is walked by the table at the bottom: every key has one row, a section's row reads its children by their
+ * rows. So unknown, missing and wrongly typed keys are found by one piece of code, and a new key is one more row. */
+#include "suite_keys.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "probe.h"
+#include "suite_values.h"
+
+enum { KEYS_MAX = 32 };
+
+struct key {
+    const char *path;
+    int (*read)(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e);
+    bool required;
+    size_t offset, size; /* of the field in struct suite */
+    double min, max;
+    enum axis axis;
+};
+
+static const struct key keys[KEYS_MAX]; /* at the bottom; a row without a path ends it */
+
+/* The last part of the key's path when it stands directly in `section`, else NULL. */
+static const char *child_of(const struct key *k, const char *section)
+{
+    size_t n = strlen(section);
+    const char *name = k->path;
+
+    if (n > 0) {
+        if (strncmp(name, section, n) != 0 || name[n] != '.')
+            return NULL;
+        name += n + 1;
+    }
+    return strchr(name, '.') ? NULL : name;
+}
+
+static int read_section(const struct key *section, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    const char *names[CHOICES_MAX];
+    const struct key *child[CHOICES_MAX];
+    int count = 0;
+
+    for (const struct key *k = keys; k->path; k++) {
+        const char *name = child_of(k, section->path);
+        if (!name)
+            continue;
+        assert(count < CHOICES_MAX);
+        names[count] = name;
+        child[count++] = k;
+    }
+    if (n->kind != NODE_MAP)
+        return yaml_expected(e, n, section->path, "a mapping");
+    for (int i = 0; i < n->count; i++) {
+        int c = 0;
+        while (c < count && strcmp(names[c], n->entry[i].key) != 0)
+            c++;
+        if (c == count)
+            return value_unknown_key(&n->entry[i], section->path, names, count, e);
+        int code = child[c]->read(child[c], n->entry[i].value, s, e);
+        if (code)
+            return code;
+    }
+    for (int c = 0; c < count; c++)
+        if (child[c]->required && !yaml_map_find(n, names[c]))
+            return value_missing_key(n, section->path, names[c], e);
+    return 0;
+}
+
+static int read_text(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    if (n->kind != NODE_SCALAR || !*n->text || strlen(n->text) >= k->size)
+        return yaml_expected(e, n, k->path, "a text of 1 to %zu bytes", k->size - 1);
+    memcpy((char *)s + k->offset, n->text, strlen(n->text) + 1);
+    return 0;
+}
+
+static int read_line(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    for (const char *c = n->kind == NODE_SCALAR ? n->text : ""; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            return yaml_expected(e, n, k->path, "one line of text");
+    return read_text(k, n, s, e);
+}
+
+static int read_integer(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    if (value_integer(n, (int)k->min, (int)k->max, (int *)((char *)s + k->offset)))
+        return 0;
+    return yaml_expected(e, n, k->path, "an integer from %d to %d", (int)k->min, (int)k->max);
+}
+
+/* Above min and below max, both excluded. */
+static int read_real(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    json_t *j = value_number(n);
+    double value = json_number_value(j);
+    bool good = j && value > k->min && value < k->max;
+
+    json_decref(j);
+    if (!good)
+        return yaml_expected(e, n, k->path, "a number above %g and below %g", k->min, k->max);
+    *(double *)((char *)s + k->offset) = value;
+    return 0;
+}
+
+static int read_axis(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    return value_axis(n, k->path, k->axis, &s->workload.value[k->axis], e);
+}
+
+static int read_axis_list(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    const struct yaml_node *items[AXIS_MAX];
+    int *value = s->axis_value[k->axis], count = 0;
+    int code = value_list(n, k->path, AXIS_MAX, items, &count, e);
+
+    if (code)
+        return code;
+    for (int i = 0; i < count; i++) {
+        code = value_axis(items[i], k->path, k->axis, &value[i], e);
+        if (code)
+            return code;
+        for (int j = 0; j < i; j++)
+            if (value[j] == value[i])
+                return yaml_error(e, &items[i]->at, k->path, "expected different values, got '%s' twice", items[i]->text);
+    }
+    s->axis_len[k->axis] = count;
+    return 0;
+}
+
+static int read_rules(const struct yaml_node *n, const char *path, struct rule *rules, int *count, struct err *e)
+{
+    int code = value_mappings(n, path, RULES_MAX, e);
+
+    for (int i = 0; code == 0 && i < n->count; i++)
+        code = value_axes(n->entry[i].value, path, &rules[i], e);
+    if (code == 0)
+        *count = n->count;
+    return code;
+}
+
+static int read_include(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    return read_rules(n, k->path, s->include, &s->includes, e);
+}
+
+static int read_exclude(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    return read_rules(n, k->path, s->exclude, &s->excludes, e);
+}
+
+static int read_probes(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    const struct yaml_node *items[PROBES_MAX];
+    const char *names[CHOICES_MAX];
+    int count = 0, known = 0, code = value_list(n, k->path, PROBES_MAX, items, &count, e);
+
+    for (; probes[known]; known++) {
+        assert(known < CHOICES_MAX);
+        names[known] = probes[known]->name;
+    }
+    for (int i = 0; code == 0 && i < count; i++) {
+        int which = 0;
+        code = value_choice(items[i], k->path, names, known, &which, e);
+        if (code)
+            break;
+        snprintf(s->probes[i], sizeof s->probes[i], "%s", names[which]);
+        for (int j = 0; j < i; j++)
+            if (strcmp(s->probes[j], s->probes[i]) == 0)
+                return yaml_error(e, &items[i]->at, k->path, "expected different probes, got '%s' twice", s->probes[i]);
+    }
+    if (code == 0)
+        s->probe_count = count;
+    return code;
+}
+
+/* A plain number, or {min: 5, max: 9} whose rows stand in the table. */
+static int read_repetitions(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    if (n->kind != NODE_MAP) {
+        if (!value_integer(n, (int)k->min, (int)k->max, &s->repetitions_min))
+            return yaml_expected(e, n, k->path, "an integer from %d to %d or {min: , max: }", (int)k->min, (int)k->max);
+        s->repetitions_max = s->repetitions_min;
+        return 0;
+    }
+    int code = read_section(k, n, s, e);
+    if (code)
+        return code;
+    if (s->repetitions_min > s->repetitions_max)
+        return yaml_error(e, &n->at, k->path, "expected min <= max, got min %d and max %d", s->repetitions_min,
+                          s->repetitions_max);
+    return 0;
+}
+
+static int read_claims(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    int code = value_mappings(n, k->path, CLAIMS_MAX, e);
+
+    for (int i = 0; code == 0 && i < n->count; i++)
+        code = suite_claim_read(n->entry[i].value, k->path, &s->claim[i], e);
+    if (code == 0)
+        s->claims = n->count;
+    return code;
+}
+
+/* The quick section changes the tree before the tree is read; nothing is left to do here. */
+static int read_quick(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    (void)k, (void)n, (void)s, (void)e;
+    return 0;
+}
+
+/* --- doors -------------------------------------------------------------------------------------------------------------- */
+
+bool suite_key_settable(const char *path)
+{
+    for (const struct key *k = keys; k->path; k++)
+        if (strcmp(k->path, path) == 0)
+            return k->read != read_quick;
+    return false;
+}
+
+const char *suite_key_nearest(const char *word)
+{
+    const char *names[CHOICES_MAX];
+    size_t n = 0;
+
+    for (const struct key *k = keys; k->path; k++) {
+        const char *last = strrchr(k->path, '.');
+        if (k->read == read_quick)
+            continue;
+        if (last && strcmp(last + 1, word) == 0)
+            return k->path; /* the section was left out */
+        assert(n < CHOICES_MAX);
+        names[n++] = k->path;
+    }
+    return text_nearest(word, names, n);
+}
+
+int suite_keys_read(const struct yaml_node *root, struct suite *s, struct err *e)
+{
+    static const struct key all = {.path = ""};
+
+    return read_section(&all, root, s, e);
+}
+
+#define FIELD(name) .offset = offsetof(struct suite, name), .size = sizeof(((struct suite *)0)->name)
+
+static const struct key keys[KEYS_MAX] = {
+    {.path = "question", .read = read_line, .required = true, FIELD(question)},
+    {.path = "model", .read = read_line, .required = true, FIELD(model)},
+    {.path = "workload", .read = read_section, .required = true},
+    {.path = "workload.prompt", .read = read_text, .required = true, FIELD(prompt)},
+    {.path = "workload.kv_cache", .read = read_axis, .axis = AXIS_KV_CACHE},
+    {.path = "workload.batch", .read = read_axis, .axis = AXIS_BATCH},
+    {.path = "workload.prompt_tokens", .read = read_axis, .axis = AXIS_PROMPT_TOKENS},
+    {.path = "workload.new_tokens", .read = read_axis, .axis = AXIS_NEW_TOKENS},
+    {.path = "matrix", .read = read_section},
+    {.path = "matrix.kv_cache", .read = read_axis_list, .axis = AXIS_KV_CACHE},
+    {.path = "matrix.batch", .read = read_axis_list, .axis = AXIS_BATCH},
+    {.path = "matrix.prompt_tokens", .read = read_axis_list, .axis = AXIS_PROMPT_TOKENS},
+    {.path = "matrix.new_tokens", .read = read_axis_list, .axis = AXIS_NEW_TOKENS},
+    {.path = "matrix.include", .read = read_include},
+    {.path = "matrix.exclude", .read = read_exclude},
+    {.path = "measure", .read = read_section},
+    {.path = "measure.probes", .read = read_probes},
+    {.path = "measure.warmup", .read = read_integer, FIELD(warmup), .min = 0, .max = 1000},
+    {.path = "measure.repetitions", .read = read_repetitions, .min = 1, .max = 1000},
+    {.path = "measure.repetitions.min", .read = read_integer, .required = true, FIELD(repetitions_min), .min = 1, .max = 1000},
+    {.path = "measure.repetitions.max", .read = read_integer, .required = true, FIELD(repetitions_max), .min = 1, .max = 1000},
+    {.path = "measure.target", .read = read_real, FIELD(target), .min = 0, .max = 1},
+    {.path = "measure.budget_s", .read = read_real, FIELD(budget_s), .min = 0, .max = 1e6},
+    {.path = "measure.roof_ms", .read = read_integer, FIELD(roof_ms), .min = 1, .max = 60000},
+    {.path = "expect", .read = read_claims},
+    {.path = "quick", .read = read_quick},
+};
