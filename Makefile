@@ -18,7 +18,7 @@ Q       := $(if $(filter 1,$(V)),,@)
 
 # --- features: auto asks the compiler, 0 leaves out, 1 insists -----------------------------------------------------------
 ifeq ($(PAPI),auto)
-  HAVE_PAPI := $(shell printf '\#include <papi.h>\nint main(void){return 0;}\n' | $(CC) -x c - -o /dev/null -lpapi 2>/dev/null && echo 1 || echo 0)
+  HAVE_PAPI := $(shell echo 'int main(void) { return 0; }' | $(CC) -include papi.h -x c - -o /dev/null -lpapi 2>/dev/null && echo 1 || echo 0)
 else
   HAVE_PAPI := $(PAPI)
 endif

@@ -99,9 +99,10 @@ static void add_topology(struct describing *d)
                  hwloc_get_nbobjs_by_type(topo, HWLOC_OBJ_NUMANODE));
         add(d, "topology", text, "hwloc");
         add_caches(d, topo);
-        add(d, "memory", text_bytes(size, sizeof size, (double)hwloc_get_root_obj(topo)->total_memory), "hwloc");
     }
     hwloc_topology_destroy(topo);
+    /* hwloc's total misses memory that was added to a running guest. */
+    add(d, "memory", text_bytes(size, sizeof size, (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE)), "sysconf");
 }
 
 static void add_team(struct describing *d, const struct team *team)

@@ -70,22 +70,25 @@ static int claim_value_json(enum claim_value type, const struct yaml_node *n, co
     return ERR_USAGE;
 }
 
-static int read_claim_kind(const struct yaml_node *map, const char *path, const struct claim_kind **kind, struct err *e)
+/* NULL when the mapping names none, with the sentence. */
+static const struct claim_kind *read_claim_kind(const struct yaml_node *map, const char *path, struct err *e)
 {
     const struct yaml_entry *entry = yaml_map_find(map, "claim");
     const char *names[CHOICES_MAX];
     char full[YAML_PATH_MAX];
-    int n = 0, i = 0, code;
+    int n = 0, i = 0;
 
-    if (!entry)
-        return value_missing_key(map, path, "claim", e);
+    if (!entry) {
+        value_missing_key(map, path, "claim", e);
+        return NULL;
+    }
     for (; claim_kinds[n].name; n++) {
         assert(n < CHOICES_MAX);
         names[n] = claim_kinds[n].name;
     }
-    code = value_choice(entry->value, value_path(full, path, "claim"), names, n, &i, e);
-    *kind = &claim_kinds[i];
-    return code;
+    if (value_choice(entry->value, value_path(full, path, "claim"), names, n, &i, e))
+        return NULL;
+    return &claim_kinds[i];
 }
 
 static int check_claim_keys(const struct yaml_node *map, const char *path, const struct claim_kind *kind, struct err *e)
@@ -111,12 +114,10 @@ static int check_claim_keys(const struct yaml_node *map, const char *path, const
 
 int suite_claim_read(const struct yaml_node *map, const char *path, struct claim_spec *out, struct err *e)
 {
-    const struct claim_kind *kind = NULL;
+    const struct claim_kind *kind = read_claim_kind(map, path, e);
     json_t *claim = json_object();
-    int code = read_claim_kind(map, path, &kind, e);
+    int code = kind ? check_claim_keys(map, path, kind, e) : ERR_USAGE;
 
-    if (code == 0)
-        code = check_claim_keys(map, path, kind, e);
     if (code)
         goto out;
     json_object_set_new(claim, "claim", json_string(kind->name));
@@ -132,7 +133,7 @@ int suite_claim_read(const struct yaml_node *map, const char *path, struct claim
         json_object_set_new(claim, entry->key, value);
     }
     snprintf(out->kind, sizeof out->kind, "%s", kind->name);
-    /* 15 digits, so that 1.2 stays 1.2. The widest claim of the table is well below the buffer. */
+    /* 15 digits, so that 1.1 stays 1.1. The widest claim of the table is well below the buffer. */
     size_t len = json_dumpb(claim, out->json, sizeof out->json - 1, JSON_COMPACT | JSON_REAL_PRECISION(15));
     assert(len > 0 && len < sizeof out->json);
     out->json[len] = 0;

@@ -17,10 +17,10 @@ enum { KEYS_MAX = 32 };
 struct key {
     const char *path;
     int (*read)(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e);
-    bool required;
     size_t offset, size; /* of the field in struct suite */
     double min, max;
     enum axis axis;
+    bool required;
 };
 
 static const struct key keys[KEYS_MAX]; /* at the bottom; a row without a path ends it */

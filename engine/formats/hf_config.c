@@ -44,7 +44,7 @@ static int read_int(struct reader *r, const char *key, int fallback)
     if (!v && fallback == REQUIRED)
         fail(r, key, " is missing; expected an integer");
     if (!v)
-        return fallback;
+        return fallback == REQUIRED ? 0 : fallback;
     if (!json_is_integer(v) || n > INT_MAX || n < -1)
         fail(r, key, ": expected a non-negative integer");
     return r->code == 0 ? (int)n : 0;

@@ -323,7 +323,7 @@ static int read_plain(int fd, float *out, size_t n, uint64_t at, enum encoding e
 
 #pragma omp parallel if (n > SMALL)
     {
-        void *raw = encoding == ENCODING_F32 ? NULL : malloc(STRETCH * sizeof(uint16_t));
+        void *raw = encoding == ENCODING_F32 ? NULL : calloc(STRETCH, sizeof(uint16_t));
         int mine = raw || encoding == ENCODING_F32 ? 0 : ENOMEM;
 #pragma omp for schedule(static)
         for (size_t i = 0; i < n; i += STRETCH)
@@ -361,7 +361,7 @@ static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_
 
 #pragma omp parallel if (rows * cols > SMALL)
     {
-        char *band = malloc(TILE * line);
+        char *band = calloc(TILE, line);
         int mine = band ? 0 : ENOMEM;
 #pragma omp for schedule(static)
         for (size_t c = 0; c < cols; c += TILE) {

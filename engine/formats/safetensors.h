@@ -30,7 +30,7 @@ struct safetensors {
     struct json_t *header;              /* owns the names */
 };
 
-/* The caller's struct is zero before; close it also after a failure. */
+/* Close it also after a failure. */
 int safetensors_open(struct safetensors *s, const char *path, struct err *e);
 void safetensors_close(struct safetensors *s);
 

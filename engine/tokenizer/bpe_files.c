@@ -117,12 +117,14 @@ static int64_t parse_rank(const char *s, size_t len)
 {
     int64_t rank = 0;
 
+    if (len < 1 || len > 7)
+        return -1;
     for (size_t i = 0; i < len; i++) {
         if (s[i] < '0' || s[i] > '9')
             return -1;
         rank = 10 * rank + (s[i] - '0');
     }
-    return len >= 1 && len <= 7 ? rank : -1;
+    return rank;
 }
 
 static int put_rank_line(struct tokenizer *t, const struct line *line, struct err *e)

@@ -276,9 +276,11 @@ static int put_added_tokens(struct tokenizer *t, json_t *list, struct err *e)
         }
     }
     qsort_r(t->added, t->added_n, sizeof *t->added, compare_added, t);
-    for (i = 1; i < t->added_n; i++)
-        if (compare_added(&t->added[i - 1], &t->added[i], t) == 0)
-            return err_set(e, ERR_FORMAT, "added_tokens: id %d: the same token as id %d", t->added[i], t->added[i - 1]);
+    for (i = 1; i < t->added_n; i++) {
+        int32_t a = t->added[i - 1], b = t->added[i];
+        if (compare_added(&a, &b, t) == 0)
+            return err_set(e, ERR_FORMAT, "added_tokens: ids %d and %d: the same token", a < b ? a : b, a < b ? b : a);
+    }
     return 0;
 }
 

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+// The report in a real browser: nothing fails, nothing is fetched, everything is drawn, both themes, keyboard and screen reader.
+//   BENCH_REPORT       a report file; without it the page built by `make` with the sample document
+//   BENCH_SCREENSHOTS  a folder for pictures
+//   CHROMIUM           the browser, else the first of chromium, chromium-browser, google-chrome
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {after, before, test} from 'node:test';
+import {fileURLToPath, pathToFileURL} from 'node:url';
+import axe from 'axe-core';
+import {chromium} from 'playwright-core';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const OPENING = '<script type="application/json" id="document">';
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const CHARTS = ['roofline-chart', 'latency-chart', 'growth-chart', 'speedup-chart', 'noise-chart'];
+const sample = JSON.parse(fs.readFileSync(path.join(root, 'tests/data/document.json'), 'utf8'));
+
+function findBrowser() {
+  for (const name of [process.env.CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome'].filter(Boolean)) {
+    const folders = name.includes('/') ? [''] : (process.env.PATH || '').split(':');
+    const found = folders.map((f) => path.join(f, name)).find((f) => fs.existsSync(f));
+    if (found) return found;
+  }
+  return null;
+}
+
+/* The page around the data, from a report that was really written or else from the template. */
+function shell() {
+  const report = process.env.BENCH_REPORT;
+  if (report) {
+    const page = fs.readFileSync(report, 'utf8'),
+      from = page.indexOf(OPENING) + OPENING.length;
+    return [page.slice(0, from), page.slice(page.indexOf('</script>', from))];
+  }
+  const built = path.join(root, 'build/gen/page.html'),
+    own = path.join(folder, 'page.html');
+  if (!fs.existsSync(built)) execFileSync('node', [path.join(root, 'report/html/build.mjs'), own]);
+  return fs.readFileSync(fs.existsSync(built) ? built : own, 'utf8').split('{{document}}');
+}
+
+/* As html.c embeds it. */
+function write(name, document) {
+  const file = path.join(folder, `${name}.html`),
+    json = JSON.stringify(document).replaceAll('<', '\\u003c');
+  fs.writeFileSync(
+    file,
+    json
+      .replaceAll('\u2028', '\\u2028')
+      .replaceAll('\u2029', '\\u2029')
+      .replace(/^[^]*$/, (data) => shell().join(data)),
+  );
+  return file;
+}
+
+const copy = (document) => structuredClone(document);
+const executablePath = findBrowser();
+const skip = executablePath ? false : 'no browser: install chromium, or name one in $CHROMIUM';
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-browser-'));
+let browser, sampleFile;
+
+/* Opens a report and collects what it complains about and what it asks for. */
+async function open(file, {width = 1200, height = 900, colorScheme = 'light'} = {}) {
+  const context = await browser.newContext({viewport: {width, height}, colorScheme});
+  const page = await context.newPage();
+  const complaints = [],
+    requests = [];
+  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
+  page.on('pageerror', (e) => complaints.push(e.stack));
+  page.on('request', (r) => requests.push(r.url()));
+  const url = pathToFileURL(file).href;
+  await page.goto(url);
+  await page.waitForSelector('footer');
+  await page.waitForFunction(() => [...document.querySelectorAll('.chart')].every((c) => c.querySelector('svg path')));
+  const close = async () => {
+    assert.deepEqual(complaints, []);
+    assert.deepEqual(
+      requests.filter((r) => r !== url && !r.startsWith('data:')),
+      [],
+    );
+    await context.close();
+  };
+  return {page, close};
+}
+
+async function picture(page, name) {
+  const to = process.env.BENCH_SCREENSHOTS;
+  if (!to) return;
+  fs.mkdirSync(to, {recursive: true});
+  await page.screenshot({path: path.join(to, `${name}.png`), fullPage: true});
+}
+
+async function violations(page) {
+  await page.evaluate(axe.source);
+  const result = await page.evaluate(() => window.axe.run(document));
+  return result.violations.map(
+    (v) =>
+      `${v.id}: ${v.nodes
+        .map((n) => n.target.join(' '))
+        .slice(0, 3)
+        .join(', ')}`,
+  );
+}
+
+const style = (page, selector, property) => page.$eval(selector, (e, p) => getComputedStyle(e)[p], property);
+const fills = (page, chart) => page.$$eval(`#${chart} .chart svg path`, (ps) => ps.map((p) => p.getAttribute('fill')));
+
+/* The middle of a point of the roofline, found by the colour of an arm. */
+async function pointOf(page, colour) {
+  await page.locator('#roofline-chart .chart').scrollIntoViewIfNeeded();
+  return page.evaluate((name) => {
+    const probe = document.createElement('i');
+    probe.style.color = `var(--${name})`;
+    document.body.append(probe);
+    const wanted = getComputedStyle(probe).color;
+    probe.remove();
+    const normal = (fill) => {
+      const e = document.createElement('i');
+      e.style.color = fill;
+      document.body.append(e);
+      const c = getComputedStyle(e).color;
+      e.remove();
+      return c;
+    };
+    const points = [...document.querySelectorAll('#roofline-chart .chart svg path')].filter(
+      (p) => normal(p.getAttribute('fill')) === wanted,
+    );
+    const box = points[points.length - 1].getBoundingClientRect();
+    return {x: box.x + box.width / 2, y: box.y + box.height / 2};
+  }, colour);
+}
+
+before(async () => {
+  if (skip) return;
+  browser = await chromium.launch({executablePath, args: FLAGS});
+  sampleFile = write('sample', sample);
+});
+after(async () => {
+  await browser?.close();
+  fs.rmSync(folder, {recursive: true, force: true});
+});
+const check = (name, run) => test(name, {skip, timeout: 60000}, run);
+
+test(
+  'a report that was written by bench opens without an error or a request',
+  {skip: skip || (process.env.BENCH_REPORT ? false : 'BENCH_REPORT names no report')},
+  async () => {
+    const {page, close} = await open(process.env.BENCH_REPORT);
+    assert.ok((await page.$$('.chart svg')).length > 0);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'real');
+    await close();
+  },
+);
+
+check('every chart is drawn, named and described', async () => {
+  const {page, close} = await open(sampleFile);
+  for (const id of CHARTS) {
+    assert.ok((await page.$$(`#${id} .chart svg path`)).length > 10, `${id} is not drawn`);
+    assert.equal(await page.$eval(`#${id} .chart`, (e) => e.getAttribute('role')), 'img');
+    assert.ok(
+      (await page.$eval(`#${id} .chart`, (e) => e.getAttribute('aria-label'))).length > 40,
+      `${id} is not described`,
+    );
+    assert.ok((await page.$eval(`#${id} h3`, (e) => e.textContent)).length > 5);
+  }
+  await picture(page, 'light');
+  await close();
+});
+
+check('the answer stands before any chart: verdicts, claims with their evidence', async () => {
+  const {page, close} = await open(sampleFile);
+  const words = await page.innerText('#answer');
+  for (const c of sample.claims) assert.ok(words.includes(c.text) && words.includes(c.evidence), c.text);
+  assert.match(words, /Prefill of 13 tokens\s+bandwidth-bound: /);
+  assert.match(words, /Generating 128 tokens takes 5\d\d ms with the KV cache/);
+  assert.ok(
+    await page.evaluate(
+      () =>
+        document.querySelector('#answer').compareDocumentPosition(document.querySelector('.chart')) &
+        Node.DOCUMENT_POSITION_FOLLOWING,
+    ),
+  );
+  await close();
+});
+
+check('pointing at a roofline point tells its trial and numbers', async () => {
+  const {page, close} = await open(sampleFile);
+  const at = await pointOf(page, 'off');
+  assert.equal(await page.locator('.tip:visible').count(), 0);
+  await page.mouse.move(at.x - 30, at.y - 30);
+  await page.mouse.move(at.x, at.y, {steps: 4});
+  const tip = page.locator('#roofline-chart .tip:visible');
+  await tip.waitFor({timeout: 3000});
+  assert.match(await tip.innerText(), /decode, cache off: off · 13 → \d+[^]*GFLOP\/s[^]*% \[/);
+  await close();
+});
+
+check('counted points are filled and analytic ones are hollow', async () => {
+  const {page, close} = await open(sampleFile);
+  const surface = await page.evaluate(() =>
+    getComputedStyle(document.documentElement).getPropertyValue('--surface').trim(),
+  );
+  const hollow = (await fills(page, 'roofline-chart')).filter((f) => f === surface).length;
+  assert.equal(
+    hollow,
+    sample.trials.flatMap((t) => [t.prefill, t.decode]).filter((p) => p.verdict.source === 'analytic').length,
+  );
+  await close();
+});
+
+check('zooming keeps the log axes true, and reset brings the whole back', async () => {
+  const {page, close} = await open(sampleFile);
+  const labels = () => page.$$eval('#roofline-chart svg text', (ts) => ts.map((t) => t.textContent).join(' '));
+  const whole = await labels();
+  await page.click('#roofline-chart button[aria-label^="Zoom in"]');
+  const near = await labels();
+  assert.notEqual(near, whole);
+  await page.click('#roofline-chart button[aria-label^="Reset"]');
+  assert.equal(await labels(), whole);
+  const box = await page.locator('#roofline-chart .chart').boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.mouse.wheel(0, -300);
+  assert.equal(await labels(), whole, 'the wheel alone scrolls the page');
+  await close();
+});
+
+check('a legend key switches its series off and on from the keyboard', async () => {
+  const {page, close} = await open(sampleFile);
+  const key = page.locator('#roofline-chart .legend button', {hasText: 'decode, cache off'});
+  const count = async () => (await fills(page, 'roofline-chart')).length;
+  const all = await count();
+  await key.focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await key.getAttribute('aria-pressed'), 'false');
+  assert.ok((await count()) < all);
+  await page.keyboard.press('Enter');
+  assert.equal(await count(), all);
+  await close();
+});
+
+check('dark follows the system, and the button turns it round, charts included', async () => {
+  const light = await open(sampleFile),
+    dark = await open(sampleFile, {colorScheme: 'dark'});
+  const look = async ({page}) => [
+    await style(page, 'body', 'backgroundColor'),
+    (await fills(page, 'latency-chart')).join(),
+  ];
+  const [day, night] = [await look(light), await look(dark)];
+  assert.notEqual(day[0], night[0]);
+  assert.notEqual(day[1], night[1]);
+  await picture(dark.page, 'dark');
+  assert.equal(await dark.page.innerText('.theme'), 'Light theme');
+  await dark.page.click('.theme');
+  assert.deepEqual(await look(dark), day);
+  await dark.page.click('.theme');
+  assert.deepEqual(await look(dark), night);
+  await light.close();
+  await dark.close();
+});
+
+for (const [name, options] of [
+  ['light', {}],
+  ['dark', {colorScheme: 'dark'}],
+  ['on a phone', {width: 360, height: 740}],
+])
+  check(`axe finds nothing to complain about: ${name}`, async () => {
+    const {page, close} = await open(sampleFile, options);
+    assert.deepEqual(await violations(page), []);
+    await close();
+  });
+
+check('a phone shows the whole width without sideways scrolling', async () => {
+  const {page, close} = await open(sampleFile, {width: 360, height: 740});
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  for (const id of CHARTS) assert.ok((await page.locator(`#${id} .chart svg`).boundingBox()).width <= 360);
+  await picture(page, 'phone');
+  await close();
+});
+
+check('print is light, whole and without buttons', async () => {
+  const {page, close} = await open(sampleFile, {colorScheme: 'dark'});
+  await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  await page.emulateMedia({media: 'print', colorScheme: 'dark'});
+  assert.equal(await style(page, 'body', 'backgroundColor'), 'rgb(255, 255, 255)');
+  assert.equal(await page.locator('nav:visible, .tools:visible, .theme:visible').count(), 0);
+  for (const id of CHARTS) assert.ok((await page.locator(`#${id} .chart svg`).boundingBox()).width <= 660);
+  await close();
+});
+
+check('a run that was killed in its first trials says so and shows what there is', async () => {
+  const doc = copy(sample);
+  Object.assign(doc.run, {finished: null, outcome: null, load_model_ms: null, tokenize_ms: null});
+  Object.assign(doc, {
+    ridge: null,
+    roofs: doc.roofs.slice(0, 1),
+    calibrations: [],
+    overhead: [],
+    fits: [],
+    trials: doc.trials.slice(0, 6),
+  });
+  doc.claims.forEach((c) => Object.assign(c, {result: null, text: null, evidence: null}));
+  for (const t of doc.trials) {
+    Object.assign(t, {
+      repetitions: 0,
+      planned_done: false,
+      unconverged: null,
+      tokens_hash: null,
+      tokens_agree: null,
+      text: null,
+      ttft_ms: null,
+      tpot_ms: null,
+      total_ms: null,
+      decode_loop_ms: null,
+      token_per_s: null,
+      witness: [],
+      ops: [],
+    });
+    for (const phase of [t.prefill, t.decode]) {
+      for (const key of Object.keys(phase)) if (!['flops', 'bytes', 'verdict'].includes(key)) phase[key] = null;
+      for (const amount of [phase.flops, phase.bytes])
+        Object.assign(amount, {counted: null, error: null, provenance: 'missing', why: null});
+      for (const key of Object.keys(phase.verdict))
+        if (!['kind', 'source', 'sentence'].includes(key)) phase.verdict[key] = null;
+      Object.assign(phase.verdict, {kind: 'unknown', source: 'analytic', sentence: 'no roof was measured'});
+    }
+    for (const s of t.steps) for (const key of Object.keys(s)) if (!['step', 'phase'].includes(key)) s[key] = null;
+  }
+  doc.trials[4].decode = null;
+  doc.trials[5].steps = [];
+  const {page, close} = await open(write('killed', doc));
+  assert.match(await page.innerText('.banner'), /This run did not finish: no end was recorded/);
+  const words = await page.innerText('main');
+  assert.doesNotMatch(words, /NaN|undefined|null|Infinity/);
+  assert.match(words, /Not drawn: no trial of this run has a measured decode step/);
+  assert.match(words, /the run ended before its counting pass/);
+  assert.deepEqual(await violations(page), []);
+  await picture(page, 'killed');
+  await close();
+});
+
+check('a run that failed before its first trial shows its problem', async () => {
+  const doc = copy(sample);
+  for (const key of ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials', 'fits', 'claims'])
+    doc[key] = [];
+  Object.assign(doc, {ridge: null, rejected: null});
+  Object.assign(doc.run, {outcome: 'failed', problem: 'model.safetensors: cannot be read', prompt_ids: []});
+  const {page, close} = await open(write('failed', doc));
+  assert.match(await page.innerText('.banner'), /model\.safetensors: cannot be read/);
+  assert.doesNotMatch(await page.innerText('main'), /NaN|undefined|null|Infinity/);
+  await close();
+});
+
+check('a run whose two arms have nothing in common is drawn too', async () => {
+  const doc = copy(sample);
+  doc.trials = doc.trials.filter((t) => t.kv_cache === 'on' && t.prompt_tokens > 100);
+  doc.fits = [];
+  const {page, close} = await open(write('one-arm', doc));
+  assert.match(await page.innerText('#answer'), /Generating 16 tokens takes .* with the cache on/);
+  assert.doesNotMatch(await page.innerText('main'), /NaN|undefined|null|Infinity/);
+  await close();
+});
+
+check('no text of a run becomes part of the page', async () => {
+  const doc = copy(sample),
+    nasty = '</script><!--<script><img src=x onerror="window.harmed=1"><b id=harm>\u2028';
+  doc.run.prompt = doc.run.question = doc.run.suite_yaml = doc.run.problem = nasty;
+  doc.trials.forEach((t) => Object.assign(t, {text: nasty, label: nasty}));
+  doc.trials[3].steps[5].text = nasty;
+  doc.claims[0].text = doc.claims[0].evidence = doc.absent[0].why = doc.roofs[0].how = doc.machine[0].value = nasty;
+  const {page, close} = await open(write('nasty', doc));
+  assert.equal(await page.$eval('h1', (e) => e.textContent), nasty);
+  assert.equal(await page.evaluate(() => window.harmed || document.querySelectorAll('#harm, img').length), 0);
+  assert.equal((await page.$$('.chart svg')).length, CHARTS.length);
+  await close();
+});
+
+check('data of another format is refused in words', async () => {
+  const file = write('format', {...sample, format: 'bench-run/99'});
+  const page = await browser.newPage();
+  await page.goto(pathToFileURL(file).href);
+  assert.match(await page.innerText('main'), /cannot be shown[^]*bench-run\/99/);
+  await page.close();
+});

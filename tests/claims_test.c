@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ * The four kinds of claims, each held, not held and undecided, with the evidence they give. */
+#include "check.h"
+
+#include "paper_run.h"
+
+static void claim_says(const char *key, const char *part, int line)
+{
+    size_t n = json_array_size(at("claims"));
+
+    has_text(json_string_value(json_object_get(json_array_get(at("claims"), n - 1), key)), part, line);
+}
+#define assert_claim(part)    claim_says("text", part, __LINE__)
+#define assert_evidence(part) claim_says("evidence", part, __LINE__)
+
+static void bound_is_held_when_every_matching_verdict_agrees(void **state)
+{
+    (void)state;
+    add_roofs();
+    add_paper_trial();
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"prefill\", \"is\": \"compute\", "
+                              "\"where\": {\"kv_cache\": \"on\", \"prompt_tokens\": \"text\"}}"),
+                        "held");
+    assert_claim("prefill is compute-bound where kv_cache=on, prompt_tokens=4");
+    assert_evidence("1 of 1 trials; efficiency 73-73 %, 4.0-4.0x the ridge (analytic)");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"compute\"}"), "not held");
+    assert_evidence("0 of 1 trials; kv_cache=on prompt=4 new=3: decode is bandwidth-bound");
+}
+
+static void bound_is_undecided_where_the_interval_or_the_data_end(void **state)
+{
+    static const double slow[3][2] = {{40, 4}, {41, 4.3}, {42, 4.8}};
+    int64_t t;
+
+    (void)state;
+    add_roofs();
+    t = add_trial(true, 4, 2);
+    predict(t, 0, 800, 20, 0, 8);
+    predict(t, 1, 10, 20, 2, 2.2); /* 2.2 ms of 4.3: 51 %, from 44 to 58 */
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\"}"), "undecided");
+    assert_evidence("decode has no verdict: no timed repetition");
+    for (int i = 0; i < 3; i++)
+        add_repetition(t, "time", false, "aa", slow[i], 2);
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\"}"), "undecided");
+    assert_evidence("its efficiency lies anywhere in [44, 58] %");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"overhead\"}"), "undecided");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"compute\"}"), "not held");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"prefill\", \"is\": \"overhead\"}"), "held");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"compute\", \"where\": {\"batch\": 9}}"),
+                        "undecided");
+    assert_evidence("no trial matches");
+}
+
+static void bound_is_not_held_by_one_counterexample(void **state)
+{
+    static const double slow[] = {80, 22, 22};
+    int64_t t;
+
+    (void)state;
+    add_roofs();
+    add_paper_trial();
+    t = add_trial(true, 5, 3);
+    predict(t, 0, 800, 20, 0, 8);
+    predict(t, 1, 10, 20, 2, 2.2);
+    predict(t, 2, 10, 20, 2, 2.2);
+    for (int i = 0; i < 3; i++)
+        add_repetition(t, "time", false, "aa", slow, 3);
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\"}"), "not held");
+    assert_evidence("1 of 2 trials; kv_cache=on prompt=5 new=3: decode is overhead-bound: it takes 10x the time");
+}
+
+#define SAME "{\"claim\": \"same_tokens\", \"across\": \"kv_cache\"}"
+
+static void the_same_tokens_are_compared_within_and_between_trials(void **state)
+{
+    static const double ms[] = {9, 2, 3};
+    int64_t on, off, r;
+
+    (void)state;
+    on = add_trial(true, 4, 3);
+    add_repetition(on, "time", false, "aa", ms, 3);
+    assert_string_equal(judge(SAME), "undecided");
+    assert_evidence("no two trials differ in kv_cache alone");
+    off = add_trial(false, 4, 3);
+    assert_string_equal(judge(SAME), "undecided");
+    assert_evidence("kv_cache=off prompt=4 new=3: no repetition");
+    add_repetition(off, "time", false, "aa", ms, 3);
+    assert_string_equal(judge(SAME), "held");
+    assert_claim("the same tokens are chosen whatever kv_cache is");
+    assert_evidence("1 groups, 2 trials, 2 repetitions compared");
+    r = add_repetition(on, "papi:flops", false, "bb", ms, 3);
+    assert_string_equal(judge(SAME), "not held");
+    assert_evidence("kv_cache=on prompt=4 new=3: its own repetitions chose different tokens");
+    (void)r;
+}
+
+static void different_tokens_name_the_step_where_they_part(void **state)
+{
+    static const double ms[] = {9, 2, 3};
+    int64_t r;
+
+    (void)state;
+    add_repetition(add_trial(true, 4, 3), "time", false, "aa", ms, 3);
+    r = add_repetition(add_trial(false, 4, 3), "time", false, "bb", ms, 2);
+    assert_ok(store_add_step(store, r, 2, 1, 6, 999, "?", &error));
+    assert_string_equal(judge(SAME), "not held");
+    assert_evidence("kv_cache=on prompt=4 new=3 chose aa, kv_cache=off prompt=4 new=3 chose bb (they part at step 2)");
+}
+
+#define RATIO(more)                                                                                                            \
+    "{\"claim\": \"ratio\", \"metric\": \"total_ms\", \"of\": {\"kv_cache\": \"off\"}, \"over\": {\"kv_cache\": \"on\"}" more  \
+    "}"
+
+static void a_ratio_is_held_when_every_pair_s_interval_is_above(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 1, 0.01);
+    add_arm(false, 16, 2, 0.01); /* 2x, 4x, 8x */
+    assert_string_equal(judge(RATIO(", \"along\": \"new_tokens\", \"above\": 1, \"grows\": true")), "held");
+    assert_claim("total_ms with kv_cache=off over that with kv_cache=on is above 1 and grows along new_tokens");
+    assert_evidence(
+        "2.00x [1.96, 2.04] at new_tokens=2, 4.00x [3.92, 4.08] at new_tokens=4, 8.00x [7.84, 8.16] at new_tokens=8; "
+        "grows from new_tokens=2 to 8, rising at every step");
+    assert_string_equal(judge(RATIO(", \"above\": 3")), "not held");
+    assert_string_equal(judge(RATIO(", \"above\": 2")), "undecided");
+    assert_string_equal(judge(RATIO("")), "held"); /* above 1 unless said otherwise */
+    assert_string_equal(judge(RATIO(", \"grows\": true")), "undecided");
+    assert_evidence("growth needs an axis");
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"flops\", \"of\": {\"kv_cache\": \"off\"}, \"over\": "
+                              "{\"kv_cache\": \"on\"}, \"along\": \"new_tokens\", \"grows\": true}"),
+                        "held");
+    assert_evidence("2.00x at new_tokens=2, 4.00x at new_tokens=4, 8.00x at new_tokens=8 (analytic)");
+}
+
+static void a_ratio_that_does_not_grow_or_cannot_be_told_is_said(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 1, 0.01);
+    add_arm(false, 32, 1, 0.01); /* 2x everywhere */
+    assert_string_equal(judge(RATIO(", \"along\": \"new_tokens\", \"grows\": true")), "undecided");
+    assert_evidence("growth is open from new_tokens=2 to 8");
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"total_ms\", \"of\": {\"kv_cache\": \"on\"}, \"over\": "
+                              "{\"batch\": 3}}"),
+                        "undecided");
+    assert_evidence("no two trials make a pair");
+}
+
+static void a_shrinking_ratio_does_not_grow(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 2, 0.01);
+    add_arm(false, 160, 1, 0.01);
+    assert_string_equal(judge(RATIO(", \"along\": \"new_tokens\", \"grows\": true")), "not held");
+    assert_evidence("does not grow from new_tokens=2 to 8, not rising at every step");
+}
+
+static void one_repetition_decides_no_ratio(void **state)
+{
+    static const double ms[] = {9, 2, 3};
+
+    (void)state;
+    add_repetition(add_trial(true, 4, 3), "time", false, "aa", ms, 3);
+    add_repetition(add_trial(false, 4, 3), "time", false, "aa", ms, 3);
+    assert_string_equal(judge(RATIO("")), "undecided");
+    assert_evidence("one repetition has no interval");
+}
+
+static void exponents_are_compared_by_their_intervals(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 1, 0.01);
+    add_arm(false, 16, 2, 0.01);
+    add_trial(true, 512, 16); /* a length of its own is no arm */
+    assert_string_equal(judge(STEEPER("total_ms", "off", "on")), "held");
+    assert_claim("total_ms grows more steeply along new_tokens with kv_cache=off than with kv_cache=on");
+    assert_evidence("(3 and 3 points, timer); analytic FLOPs at these points: 2.00 against 1.00");
+    assert_string_equal(judge(STEEPER("total_ms", "on", "off")), "not held");
+    assert_string_equal(judge(STEEPER("flops", "off", "on")), "held");
+    assert_evidence("2.00 against 1.00 (3 and 3 points, analytic)");
+}
+
+static void overlapping_exponents_decide_nothing(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 1, 0.2);
+    add_arm(false, 16, 1.02, 0.2);
+    assert_string_equal(judge(STEEPER("total_ms", "off", "on")), "undecided");
+}
+
+static void no_arms_with_three_lengths_are_undecided(void **state)
+{
+    (void)state;
+    add_paper_trial();
+    assert_string_equal(judge(STEEPER("total_ms", "off", "on")), "undecided");
+    assert_evidence("no two arms with values at three lengths of new_tokens");
+}
+
+static void words_that_name_nothing_are_undecided_with_the_reason(void **state)
+{
+    (void)state;
+    add_paper_trial();
+    assert_string_equal(judge("{\"claim\": \"magic\"}"), "undecided");
+    assert_evidence("does not know that kind");
+    assert_string_equal(judge("not json"), "undecided");
+    assert_string_equal(
+        judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\", \"where\": {\"colour\": 1}}"), "undecided");
+    assert_evidence("names no axis and value of a trial: colour");
+    assert_string_equal(judge(STEEPER("joules", "off", "on")), "undecided");
+    assert_evidence("metric is unknown: 'joules'");
+    assert_string_equal(judge("{\"claim\": \"same_tokens\", \"across\": \"colour\"}"), "undecided");
+    assert_evidence("across names no axis: 'colour'");
+}
+
+static void all_held_is_false_as_soon_as_one_is_not(void **state)
+{
+    static const double ms[] = {9, 2, 3};
+    bool all_held = false;
+
+    (void)state;
+    assert_ok(analysis_claims(store, run, &all_held, &error));
+    assert_true(all_held); /* no claim, none broken */
+    add_repetition(add_trial(true, 4, 3), "time", false, "aa", ms, 3);
+    add_repetition(add_trial(false, 4, 3), "time", false, "aa", ms, 3);
+    assert_ok(store_add_claim(store, run, 0, SAME, &error));
+    assert_ok(analysis_claims(store, run, &all_held, &error));
+    assert_true(all_held);
+    assert_ok(store_add_claim(store, run, 1, RATIO(""), &error));
+    assert_ok(analysis_claims(store, run, &all_held, &error));
+    assert_false(all_held);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, open_run, close_run)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(bound_is_held_when_every_matching_verdict_agrees),
+        test(bound_is_undecided_where_the_interval_or_the_data_end),
+        test(bound_is_not_held_by_one_counterexample),
+        test(the_same_tokens_are_compared_within_and_between_trials),
+        test(different_tokens_name_the_step_where_they_part),
+        test(a_ratio_is_held_when_every_pair_s_interval_is_above),
+        test(a_ratio_that_does_not_grow_or_cannot_be_told_is_said),
+        test(a_shrinking_ratio_does_not_grow),
+        test(one_repetition_decides_no_ratio),
+        test(exponents_are_compared_by_their_intervals),
+        test(overlapping_exponents_decide_nothing),
+        test(no_arms_with_three_lengths_are_undecided),
+        test(words_that_name_nothing_are_undecided_with_the_reason),
+        test(all_held_is_false_as_soon_as_one_is_not),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

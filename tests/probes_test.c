@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT
+ * Probes: their names, what the light ones measure, that counters are per worker and summed, what is refused as implausible,
+ * what the witness and the doctor say. Counting runs on the real library, with page faults: every machine has them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <linux/perf_event.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "doctor.h"
+#include "pages.h"
+#include "papi_layer.h"
+#include "papi_probe.h"
+#include "team.h"
+#include "witness.h"
+
+enum { THREADS_MAX = 2, FRESH_PAGES = 1000 };
+
+static struct team team;
+
+/* Sanitizers would touch pages of their own for each access. */
+__attribute__((noinline, no_sanitize("address", "undefined"))) static void touch(volatile char *p, size_t bytes, size_t page)
+{
+    for (size_t i = 0; i < bytes; i += page)
+        p[i] = 1;
+}
+
+static char *fresh_pages(size_t *bytes, size_t *page)
+{
+    *page = (size_t)sysconf(_SC_PAGESIZE);
+    *bytes = FRESH_PAGES * *page;
+    char *p = pages_alloc(*bytes, NULL);
+    assert_non_null(p);
+    madvise(p, *bytes, MADV_NOHUGEPAGE);
+    return p;
+}
+
+static struct probe *open_probe(const char *name)
+{
+    const struct probe_args args = {.threads = team.threads};
+    const struct probe_ops *ops = probe_find(name, NULL);
+    struct probe *p = NULL;
+    struct err e = {0};
+
+    assert_non_null(ops);
+    if (ops->open(&p, &args, &e) < 0)
+        fail_msg("%s: %s", name, e.text);
+    return p;
+}
+
+/* Skips only where the kernel or the build has no counting at all; elsewhere a probe that does not open is a failure. */
+static struct probe *open_papi(void)
+{
+    struct perf_event_attr a = {
+        .size = sizeof a, .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_PAGE_FAULTS, .disabled = 1, .exclude_kernel = 1};
+    struct papi_machine machine;
+    struct err e = {.text = "built without PAPI"};
+
+    long fd = syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+    if (fd < 0)
+        snprintf(e.text, sizeof e.text, "the kernel refuses perf_event_open here");
+    else
+        close((int)fd);
+    if (fd < 0 || !papi_layer_library || papi_layer_library->init(&machine, &e) < 0) {
+        print_message("%s\n", e.text);
+        skip();
+    }
+    return open_probe("papi");
+}
+
+static double value_of(const struct reading *r, enum metric m)
+{
+    for (int i = 0; i < r->count; i++)
+        if (r->value[i].metric == m && r->value[i].provenance != PROVENANCE_MISSING)
+            return r->value[i].value;
+    return NAN;
+}
+
+/* --- names -----------------------------------------------------------------------------------------------------------------
+ */
+
+static void every_metric_and_provenance_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        assert_non_null(metric_name((enum metric)i));
+        assert_non_null(metric_unit((enum metric)i));
+        assert_non_null(metric_about((enum metric)i));
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(metric_name((enum metric)i), metric_name((enum metric)j));
+    }
+    for (int i = 0; i < PROVENANCE_COUNT; i++)
+        assert_non_null(provenance_name((enum provenance)i));
+    assert_string_equal(metric_name(METRIC_DRAM_READ_BYTES), "dram_read_bytes");
+    assert_string_equal(provenance_name(PROVENANCE_MULTIPLEXED), "multiplexed");
+}
+
+static void every_probe_is_found_by_its_name(void **state)
+{
+    (void)state;
+    for (int i = 0; probes[i]; i++)
+        assert_ptr_equal(probe_find(probes[i]->name, NULL), probes[i]);
+}
+
+static void a_typo_is_answered_with_the_nearest_name(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_null(probe_find("rusaeg", &e));
+    assert_int_equal(e.code, ERR_USAGE);
+    assert_string_equal(e.text, "no probe 'rusaeg': did you mean 'rusage'?");
+}
+
+static void an_unknown_name_is_answered_with_all_names(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_null(probe_find("thermometer", &e));
+    assert_string_equal(e.text, "no probe 'thermometer': there are null, clock, rusage, papi");
+}
+
+/* --- light probes ----------------------------------------------------------------------------------------------------------
+ */
+
+static void the_null_probe_reports_nothing(void **state)
+{
+    enum metric metric[READING_VALUES_MAX];
+    struct probe *p = open_probe("null");
+    struct reading r = {.count = 7};
+    const char *why;
+
+    (void)state;
+    assert_int_equal(p->ops->groups(p), 1);
+    assert_int_equal(p->ops->metrics(p, metric), 0);
+    p->ops->select(p, 0);
+    p->ops->begin(p);
+    p->ops->end(p, &r);
+    assert_int_equal(r.count, 0);
+    assert_true(p->ops->plausible(p, &r, &why));
+    p->ops->close(p);
+}
+
+static void the_clock_measures_the_time_between_begin_and_end(void **state)
+{
+    const struct timespec nap = {.tv_nsec = 3000000};
+    struct probe *p = open_probe("clock");
+    struct reading r;
+    const char *why;
+
+    (void)state;
+    uint64_t outside = clock_ns();
+    p->ops->begin(p);
+    nanosleep(&nap, NULL);
+    p->ops->end(p, &r);
+    outside = clock_ns() - outside;
+    assert_int_equal(r.value[0].provenance, PROVENANCE_TIMER);
+    assert_true(value_of(&r, METRIC_WALL_NS) >= 3e6);
+    assert_true(value_of(&r, METRIC_WALL_NS) <= (double)outside);
+    assert_true(p->ops->plausible(p, &r, &why));
+    r.value[0].value = 0;
+    assert_false(p->ops->plausible(p, &r, &why));
+    p->ops->close(p);
+}
+
+static void rusage_sees_page_faults_and_cpu_time(void **state)
+{
+    struct probe *p = open_probe("rusage");
+    size_t bytes, page;
+    struct reading r;
+    const char *why;
+
+    (void)state;
+    char *fresh = fresh_pages(&bytes, &page);
+    p->ops->begin(p);
+    touch(fresh, bytes, page);
+    for (uint64_t end = clock_ns() + 5000000; clock_ns() < end;)
+        ;
+    p->ops->end(p, &r);
+    assert_true(value_of(&r, METRIC_PAGE_FAULTS_MINOR) >= FRESH_PAGES);
+    assert_true(value_of(&r, METRIC_CPU_NS) > 0);
+    assert_int_equal(r.value[0].provenance, PROVENANCE_OS);
+    assert_true(p->ops->plausible(p, &r, &why));
+    pages_free(fresh, bytes);
+    p->ops->close(p);
+}
+
+/* --- counters --------------------------------------------------------------------------------------------------------------
+ */
+
+static void select_group(struct probe *p, const char *name)
+{
+    for (int i = 0; i < p->ops->groups(p); i++)
+        if (strcmp(p->ops->group_name(p, i), name) == 0) {
+            p->ops->select(p, i);
+            return;
+        }
+    print_message("no group %s on this machine\n", name);
+    p->ops->close(p);
+    skip();
+}
+
+static void the_faults_of_every_worker_are_counted_and_no_others(void **state)
+{
+    struct probe *p = open_papi();
+    char *fresh[THREADS_MAX];
+    size_t bytes, page;
+    struct reading r;
+    const char *why;
+
+    (void)state;
+    select_group(p, "papi:faults");
+    for (int workers = 1; workers <= team.threads; workers++) {
+        for (int t = 0; t < workers; t++)
+            fresh[t] = fresh_pages(&bytes, &page);
+        p->ops->begin(p);
+#pragma omp parallel for num_threads(team.threads) schedule(static, 1)
+        for (int t = 0; t < workers; t++)
+            touch(fresh[t], bytes, page);
+        p->ops->end(p, &r);
+        assert_int_equal(r.count, 1);
+        assert_int_equal(r.value[0].provenance, PROVENANCE_OS);
+        assert_true(fabs(value_of(&r, METRIC_PAGE_FAULTS_MINOR) / (FRESH_PAGES * workers) - 1) < 0.02);
+        assert_true(p->ops->plausible(p, &r, &why));
+        for (int t = 0; t < workers; t++)
+            pages_free(fresh[t], bytes);
+    }
+    p->ops->close(p);
+}
+
+static void what_happens_outside_a_bracket_is_not_counted(void **state)
+{
+    struct probe *p = open_papi();
+    size_t bytes, page;
+    struct reading r;
+
+    (void)state;
+    select_group(p, "papi:faults");
+    char *fresh = fresh_pages(&bytes, &page);
+    touch(fresh, bytes, page);
+    p->ops->begin(p);
+    p->ops->end(p, &r);
+    assert_true(value_of(&r, METRIC_PAGE_FAULTS_MINOR) < 20);
+    pages_free(fresh, bytes);
+    p->ops->close(p);
+}
+
+struct bracket {
+    struct probe *p;
+    struct reading r;
+};
+
+static void *run_bracket(void *arg)
+{
+    struct bracket *b = arg;
+
+    b->p->ops->begin(b->p);
+    b->p->ops->end(b->p, &b->r);
+    return NULL;
+}
+
+static void a_bracket_by_another_team_is_missing_not_wrong(void **state)
+{
+    struct bracket b = {.p = open_papi()};
+    pthread_t other;
+
+    (void)state;
+    b.p->ops->select(b.p, 0);
+    assert_int_equal(pthread_create(&other, NULL, run_bracket, &b), 0);
+    pthread_join(other, NULL);
+    assert_int_equal(b.r.value[0].provenance, PROVENANCE_MISSING);
+    assert_non_null(strstr(b.r.value[0].why, "workers"));
+    b.p->ops->close(b.p);
+}
+
+static void every_quantity_is_accepted_or_says_why_not(void **state)
+{
+    struct probe *p = open_papi();
+    const struct calibration_list *list = papi_calibrations(p);
+    const struct papi_quantity *q;
+    int n = papi_quantities(p, &q), accepted = 0;
+
+    (void)state;
+    assert_int_equal(n, 5);
+    for (int i = 0; i < n; i++) {
+        assert_true(q[i].accepted == (q[i].why[0] == 0));
+        assert_true(q[i].accepted == (q[i].event[0] != 0));
+        assert_true(!q[i].accepted || q[i].rel_error <= calibration_limit(q[i].metric));
+        accepted += q[i].accepted;
+    }
+    assert_true(accepted > 0 && list->count >= accepted);
+    p->ops->close(p);
+}
+
+static void readings_that_cannot_be_true_are_told(void **state)
+{
+    static const struct {
+        enum metric metric;
+        double value;
+        bool possible;
+    } lines[] = {
+        {METRIC_FLOPS, 0, true},           {METRIC_FLOPS, 1e12, true},
+        {METRIC_FLOPS, -1, false},         {METRIC_FLOPS, 70368744177664.0, false},
+        {METRIC_FLOPS, NAN, false},        {METRIC_CYCLES, 1e9, true},
+        {METRIC_CYCLES, 0, false},         {METRIC_INSTRUCTIONS, 3, false},
+        {METRIC_DRAM_READ_BYTES, 0, true}, {METRIC_DRAM_READ_BYTES, 1e9 + 140737488355328.0, false},
+    };
+    const struct probe_ops *papi = probe_find("papi", NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct reading r = {.count = 2};
+        const char *why = NULL;
+        r.value[0] = (struct value){.metric = METRIC_INSTRUCTIONS, .provenance = PROVENANCE_COUNTER, .value = 1e6};
+        r.value[1] = (struct value){.metric = lines[i].metric, .provenance = PROVENANCE_COUNTER, .value = lines[i].value};
+        if (lines[i].metric == METRIC_INSTRUCTIONS)
+            r.value[0] = r.value[1];
+        assert_int_equal(papi->plausible(NULL, &r, &why), lines[i].possible);
+        assert_true(lines[i].possible == (why == NULL));
+    }
+}
+
+/* --- witness and doctor ----------------------------------------------------------------------------------------------------
+ */
+
+static void the_witness_sees_faults_and_tells_others_from_ourselves(void **state)
+{
+    struct witness_mark mark;
+    struct witness w;
+    size_t bytes, page;
+
+    (void)state;
+    char *fresh = fresh_pages(&bytes, &page);
+    witness_begin(&mark);
+    touch(fresh, bytes, page);
+    witness_end(&mark, &w);
+    assert_true(w.page_faults_minor >= FRESH_PAGES);
+    assert_true(w.switches_involuntary >= 0);
+    assert_true(w.other_busy == -1); /* too short for the kernel's ticks */
+    pages_free(fresh, bytes);
+
+    struct timespec before, after;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    witness_begin(&mark);
+#pragma omp parallel num_threads(team.threads)
+    for (uint64_t end = clock_ns() + 150000000; clock_ns() < end;)
+        ;
+    witness_end(&mark, &w);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    double own = ((double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9) / 0.15;
+    assert_true(w.other_busy >= 0);
+    assert_true(w.other_busy + own < (double)sysconf(_SC_NPROCESSORS_ONLN) + 0.5); /* nothing is counted twice */
+    assert_true(w.load1 >= 0);
+}
+
+static const struct finding *finding_of(const struct findings *f, const char *what)
+{
+    for (int i = 0; i < f->count; i++)
+        if (strcmp(f->item[i].what, what) == 0)
+            return &f->item[i];
+    fail_msg("no finding %s", what);
+    return NULL;
+}
+
+static void the_doctor_tells_every_quantity_and_warns_of_variables(void **state)
+{
+    static struct findings f;
+
+    (void)state;
+    setenv("OPENBLAS_VERBOSE", "0", 1);
+    assert_int_equal(doctor_examine(&f, team.threads, NULL), 0);
+    unsetenv("OPENBLAS_VERBOSE");
+    assert_int_equal(finding_of(&f, "OPENBLAS_VERBOSE")->state, FINDING_WARN);
+    assert_string_equal(finding_of(&f, "OPENBLAS_VERBOSE")->value, "0");
+    finding_of(&f, "model");
+    finding_of(&f, "caches");
+    finding_of(&f, "perf_event_paranoid");
+    finding_of(&f, "openblas");
+    assert_int_equal(finding_of(&f, "clock")->state, FINDING_OK);
+    for (int i = 0; i < f.count; i++)
+        assert_true(f.item[i].value[0] != 0);
+    assert_true(f.count < FINDINGS_MAX);
+    assert_int_equal(doctor_examine(&f, 0, NULL), ERR_USAGE);
+}
+
+static int start_team(void **state)
+{
+    int most = team_max_threads();
+
+    (void)state;
+    return team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_metric_and_provenance_has_a_name_of_its_own),
+        cmocka_unit_test(every_probe_is_found_by_its_name),
+        cmocka_unit_test(a_typo_is_answered_with_the_nearest_name),
+        cmocka_unit_test(an_unknown_name_is_answered_with_all_names),
+        cmocka_unit_test(the_null_probe_reports_nothing),
+        cmocka_unit_test(the_clock_measures_the_time_between_begin_and_end),
+        cmocka_unit_test(rusage_sees_page_faults_and_cpu_time),
+        cmocka_unit_test(the_faults_of_every_worker_are_counted_and_no_others),
+        cmocka_unit_test(what_happens_outside_a_bracket_is_not_counted),
+        cmocka_unit_test(a_bracket_by_another_team_is_missing_not_wrong),
+        cmocka_unit_test(every_quantity_is_accepted_or_says_why_not),
+        cmocka_unit_test(readings_that_cannot_be_true_are_told),
+        cmocka_unit_test(the_witness_sees_faults_and_tells_others_from_ourselves),
+        cmocka_unit_test(the_doctor_tells_every_quantity_and_warns_of_variables),
+    };
+
+    return cmocka_run_group_tests(tests, start_team, NULL);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * The document on a terminal, and the list of runs. */
+#include "check.h"
+
+#include "paper_run.h"
+#include "summary.h"
+
+static void assert_narrow(const char *text)
+{
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        if (n > 100)
+            fail_msg("%zu columns: %.*s", n, (int)n, text);
+    }
+}
+
+static void the_summary_fits_a_terminal_and_says_it_all(void **state)
+{
+    struct text out = {0};
+
+    (void)state;
+    add_roofs();
+    count_paper_trial(add_paper_trial());
+    add_arm(true, 16, 1, 0.01);
+    add_arm(false, 16, 2, 0.01);
+    judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\", \"where\": {\"prompt_tokens\": 4}}");
+    judge(STEEPER("total_ms", "off", "on"));
+    summary_text(doc, &out);
+    assert_narrow(out.data);
+    has_text(out.data, "   on       4    3        11.0    364  3.50 [3.00, 4.00]    286     3.57   6.43  64 %\n", __LINE__);
+    has_text(out.data, "roofs: f32 fma 100 [98.0, 102] GFLOP/s, dram read 10.0 [9.50, 10.5] GB/s", __LINE__);
+    has_text(out.data, "prefill is compute-bound: 40.0 FLOP/byte is 4.0x the ridge (10)", __LINE__);
+    has_text(out.data, "theory O(T^2 d^2 + T^3 d): 2 to 3, at these lengths 2.00", __LINE__);
+    has_text(out.data, "prefill FLOPs +1.0 %", __LINE__);
+    has_text(out.data, "counting costs: papi:flops prefill +10.0 %", __LINE__);
+    has_text(out.data, "HELD       total_ms grows more steeply", __LINE__);
+    has_text(out.data, "unfinished", __LINE__);
+    text_free(&out);
+}
+
+static void the_summary_of_an_empty_run_says_so_and_holds(void **state)
+{
+    struct text out = {0};
+
+    (void)state;
+    add_trial(true, 4, 3);
+    analyse();
+    summary_text(doc, &out);
+    assert_narrow(out.data);
+    has_text(out.data, "roofs: none measured", __LINE__);
+    has_text(out.data, "prefill has no verdict: no timed repetition", __LINE__);
+    text_free(&out);
+}
+
+static void the_list_has_a_line_for_each_run(void **state)
+{
+    struct text out = {0};
+
+    (void)state;
+    add_paper_trial();
+    assert_ok(summary_list(store, &out, &error));
+    has_text(out.data, "   1  paper                 tiny", __LINE__);
+    has_text(out.data, "  4  unfinished\n", __LINE__);
+    assert_ok(store_finish_run(store, run, "not held", NULL, &error));
+    out.len = 0;
+    assert_ok(summary_list(store, &out, &error));
+    has_text(out.data, "  4  not held\n", __LINE__);
+    text_free(&out);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, open_run, close_run)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(the_summary_fits_a_terminal_and_says_it_all),
+        test(the_summary_of_an_empty_run_says_so_and_holds),
+        test(the_list_has_a_line_for_each_run),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

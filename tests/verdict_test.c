@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * The roofline verdict on a machine of 100 GFLOP/s and 10 GB/s, whose ridge is 10 FLOP/byte. */
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "verdict.h"
+
+/* Reports the caller's line, as cmocka's own checks do. */
+static void near_at(double a, double b, int line)
+{
+    if (!(fabs(a - b) <= 1e-9 * fmax(1, fabs(b))))
+        fail_msg("line %d: %.12g is not %.12g", line, a, b);
+}
+#define assert_near(a, b) near_at(a, b, __LINE__)
+
+#define assert_says(v, part)     assert_non_null(strstr((v).sentence, part))
+#define assert_says_not(v, part) assert_null(strstr((v).sentence, part))
+#define ONLY(kind)               (1u << (kind))
+
+static const struct verdict_roof compute = {"f32 fma", 100e9, 95e9, 105e9}, bandwidth = {"dram read", 10e9, 9e9, 11e9};
+
+static struct verdict decide(double gflop, double gbyte, double ms, double lo, double hi)
+{
+    struct verdict v;
+
+    verdict_decide(&v, &(struct verdict_input){.phase = "prefill",
+                                               .flops = gflop * 1e9,
+                                               .bytes = gbyte * 1e9,
+                                               .analytic_bytes = gbyte * 1e9,
+                                               .seconds = ms / 1e3,
+                                               .seconds_lo = lo / 1e3,
+                                               .seconds_hi = hi / 1e3,
+                                               .compute = compute,
+                                               .bandwidth = bandwidth});
+    return v;
+}
+
+static void many_flops_a_byte_near_the_peak_is_compute_bound(void **state)
+{
+    struct verdict v = decide(10, 0.2, 125, 120, 130); /* 100 ms of compute, 20 ms of memory */
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_COMPUTE);
+    assert_near(v.ai, 50);
+    assert_near(v.ridge, 10);
+    assert_near(v.margin, 5);
+    assert_near(v.efficiency, 0.8);
+    assert_near(v.efficiency_lo, 10 / 105.0 / 0.130); /* the fastest roof, the slowest time */
+    assert_near(v.efficiency_hi, 10 / 95.0 / 0.120);
+    assert_near(v.compute_s, 0.1);
+    assert_near(v.memory_s, 0.02);
+    assert_near(v.flop_rate, 80e9);
+    assert_near(v.byte_rate, 1.6e9);
+    assert_int_equal(v.possible, ONLY(VERDICT_COMPUTE));
+    assert_string_equal(v.sentence,
+                        "prefill is compute-bound: 50.0 FLOP/byte is 5.0x the ridge (10), and it reaches 80 % [73, 88] "
+                        "of the f32 fma roof (100 GFLOP/s)");
+}
+
+static void few_flops_a_byte_near_the_bandwidth_is_bandwidth_bound(void **state)
+{
+    struct verdict v = decide(0.5, 1, 125, 124, 126);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_near(v.margin, 0.05);
+    assert_near(v.efficiency, 0.8);
+    assert_int_equal(v.possible, ONLY(VERDICT_BANDWIDTH));
+    assert_says(v, "0.500 FLOP/byte is 0.050x the ridge");
+    assert_says(v, "of the dram read roof (10.0 GB/s)");
+}
+
+static void far_from_both_roofs_is_overhead_and_names_the_gap(void **state)
+{
+    struct verdict v = decide(0.5, 1, 400, 390, 410);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_OVERHEAD);
+    assert_int_equal(v.possible, ONLY(VERDICT_OVERHEAD));
+    assert_string_equal(v.sentence,
+                        "prefill is overhead-bound: it takes 4.0x the time that either roof explains (400 ms measured, "
+                        "5.0 ms at the f32 fma roof (100 GFLOP/s), 100 ms at the dram read roof (10.0 GB/s))");
+}
+
+static void half_of_the_roof_is_enough_and_just_less_is_not(void **state)
+{
+    (void)state;
+    assert_int_equal(decide(0.5, 1, 200, 199, 201).kind, VERDICT_BANDWIDTH);
+    assert_int_equal(decide(0.5, 1, 200.1, 199, 201).kind, VERDICT_OVERHEAD);
+}
+
+static void an_efficiency_whose_interval_holds_one_half_leaves_overhead_open(void **state)
+{
+    struct verdict v = decide(0.5, 1, 190, 180, 210);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_int_equal(v.possible, ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
+}
+
+static void near_the_ridge_the_roofs_spread_decides(void **state)
+{
+    struct verdict inside = decide(9, 1, 110, 109, 111); /* 9 FLOP/byte; the ridge lies in 95/11 = 8.6 to 105/9 = 11.7 */
+    struct verdict outside = decide(8, 1, 110, 109, 111);
+
+    (void)state;
+    assert_int_equal(inside.kind, VERDICT_RIDGE);
+    assert_int_equal(inside.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH));
+    assert_says(inside, "prefill is at the ridge: 9.00 FLOP/byte is 0.90x the ridge (10), anywhere from 0.77x to 1.0x");
+    assert_int_equal(outside.kind, VERDICT_BANDWIDTH);
+}
+
+static void at_the_ridge_but_slow_is_overhead(void **state)
+{
+    (void)state;
+    assert_int_equal(decide(9, 1, 300, 299, 301).kind, VERDICT_OVERHEAD);
+}
+
+static void above_its_roof_is_called_an_error_and_decides_nothing(void **state)
+{
+    struct verdict v = decide(0.5, 1, 50, 49, 51);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_near(v.efficiency, 2);
+    assert_says(v, "above its roof: the roof or the count is wrong, or the data stays in cache");
+    assert_int_equal(v.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
+    assert_says_not(decide(0.5, 1, 96, 95, 97), "above its roof"); /* 104 %: within what roofs wander */
+}
+
+static void counted_bytes_far_below_the_analytic_ones_mean_residency(void **state)
+{
+    struct verdict_input in = {.phase = "decode",
+                               .flops = 1e9,
+                               .bytes = 0.1e9,
+                               .analytic_bytes = 1e9,
+                               .counted = true,
+                               .seconds = 0.012,
+                               .seconds_lo = 0.012,
+                               .seconds_hi = 0.012,
+                               .compute = compute,
+                               .bandwidth = bandwidth};
+    struct verdict v;
+
+    (void)state;
+    verdict_decide(&v, &in);
+    assert_true(v.counted);
+    assert_says(v, "the working set stays in cache: 10 % of its bytes came from memory");
+    in.bytes = 0.6e9;
+    verdict_decide(&v, &in);
+    assert_says_not(v, "working set");
+}
+
+static void one_repetition_has_a_kind_but_no_interval_and_decides_nothing(void **state)
+{
+    struct verdict v = decide(10, 0.2, 125, NAN, NAN);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_COMPUTE);
+    assert_true(isnan(v.efficiency_lo) && isnan(v.efficiency_hi));
+    assert_says(v, "reaches 80 % of");
+    assert_int_equal(v.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
+}
+
+static void what_is_missing_is_said(void **state)
+{
+    const struct verdict_roof none = {"f32 fma", NAN, NAN, NAN};
+    struct verdict_input in = {.phase = "decode",
+                               .flops = 1e9,
+                               .bytes = 1e9,
+                               .seconds = 1,
+                               .seconds_lo = 1,
+                               .seconds_hi = 1,
+                               .compute = none,
+                               .bandwidth = bandwidth};
+    struct verdict v;
+
+    (void)state;
+    verdict_decide(&v, &in);
+    assert_int_equal(v.kind, VERDICT_UNKNOWN);
+    assert_string_equal(verdict_kind_name(v.kind), "unknown");
+    assert_string_equal(v.sentence, "decode has no verdict: no compute roof was measured");
+    assert_near(v.flop_rate, 1e9); /* what can be said is said */
+    in.compute = compute;
+    in.bandwidth = none;
+    verdict_decide(&v, &in);
+    assert_says(v, "no bandwidth roof was measured");
+    in.bandwidth = bandwidth;
+    in.seconds = NAN;
+    verdict_decide(&v, &in);
+    assert_says(v, "no timed repetition");
+    in.seconds = 1;
+    in.bytes = NAN;
+    verdict_decide(&v, &in);
+    assert_says(v, "its FLOPs or bytes are not known");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_flops_a_byte_near_the_peak_is_compute_bound),
+        cmocka_unit_test(few_flops_a_byte_near_the_bandwidth_is_bandwidth_bound),
+        cmocka_unit_test(far_from_both_roofs_is_overhead_and_names_the_gap),
+        cmocka_unit_test(half_of_the_roof_is_enough_and_just_less_is_not),
+        cmocka_unit_test(an_efficiency_whose_interval_holds_one_half_leaves_overhead_open),
+        cmocka_unit_test(near_the_ridge_the_roofs_spread_decides),
+        cmocka_unit_test(at_the_ridge_but_slow_is_overhead),
+        cmocka_unit_test(above_its_roof_is_called_an_error_and_decides_nothing),
+        cmocka_unit_test(counted_bytes_far_below_the_analytic_ones_mean_residency),
+        cmocka_unit_test(one_repetition_has_a_kind_but_no_interval_and_decides_nothing),
+        cmocka_unit_test(what_is_missing_is_said),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
