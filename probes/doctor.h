@@ -9,8 +9,8 @@
 enum finding_state { FINDING_OK, FINDING_WARN, FINDING_ABSENT };
 
 struct finding {
-    char area[24];    /* "cpu", "memory", "counters", "environment", "libraries" */
-    char what[64];    /* "perf_event_paranoid", "flops", "OPENBLAS_CORETYPE" */
+    char area[24]; /* "cpu", "memory", "counters", "environment", "libraries" */
+    char what[64]; /* "perf_event_paranoid", "flops", "OPENBLAS_CORETYPE" */
     enum finding_state state;
     char value[192];  /* "2", "RETIRED_SSE_AVX_FLOPS:ANY, 0.0 % off" */
     char remedy[256]; /* empty when nothing is to be done */

@@ -12,6 +12,7 @@ struct papi_quantity {
     char event[128]; /* the accepted candidate, or empty */
     bool accepted;
     double rel_error; /* of the worst calibration kernel; NaN when none */
+    int rejects;      /* impossible readings during calibration, thrown away and repeated */
     char why[256];    /* refused or absent: the reason and the remedy */
 };
 

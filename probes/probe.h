@@ -3,7 +3,8 @@
  * in the timing pass; HEAVY ones (counters) get passes of their own, one pass per group.
  *
  * begin and end are the measured path: no allocation, no I/O. They are called from the main thread of the started team
- * (base/team.h); a probe that counts per thread reaches its workers through the same OpenMP pool. One begin/end pair at a time. */
+ * (base/team.h); a probe that counts per thread reaches its workers through the same OpenMP pool. One begin/end pair at a time.
+ */
 #ifndef BENCH_PROBE_H
 #define BENCH_PROBE_H
 
@@ -15,15 +16,15 @@
 /* The quantities this project records. One list: names, units and texts are in probes.c. */
 enum metric {
     METRIC_WALL_NS,
-    METRIC_FLOPS,            /* executed floating-point operations, an FMA is 2 */
-    METRIC_DRAM_READ_BYTES,  /* bytes that came from memory */
+    METRIC_FLOPS,           /* executed floating-point operations, an FMA is 2 */
+    METRIC_DRAM_READ_BYTES, /* bytes that came from memory */
     METRIC_CYCLES,
     METRIC_INSTRUCTIONS,
     METRIC_PAGE_FAULTS_MINOR,
     METRIC_PAGE_FAULTS_MAJOR,
     METRIC_SWITCHES_VOLUNTARY,
     METRIC_SWITCHES_INVOLUNTARY,
-    METRIC_CPU_NS,           /* user + system time of the process */
+    METRIC_CPU_NS, /* user + system time of the process */
     METRIC_COUNT,
 };
 

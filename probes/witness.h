@@ -7,9 +7,9 @@
 
 struct witness {
     int64_t switches_involuntary, page_faults_minor, page_faults_major; /* of this process */
-    int64_t steal_ticks;   /* of the whole machine, /proc/stat; -1 when unreadable */
-    double other_busy;     /* CPUs' worth of time that other processes used: 0.3 = a third of one CPU; -1 when unknown */
-    double load1;          /* /proc/loadavg at the end; -1 when unknown */
+    int64_t steal_ticks; /* of the whole machine, /proc/stat; -1 when unreadable */
+    double other_busy;   /* CPUs' worth of time that other processes used: 0.3 = a third of one CPU; -1 when unknown */
+    double load1;        /* /proc/loadavg at the end; -1 when unknown */
 };
 
 struct witness_mark { /* opaque to callers: the counters at the beginning */

@@ -116,8 +116,10 @@ CREATE TABLE reading(
   step INTEGER NOT NULL,
   probe TEXT NOT NULL, metric TEXT NOT NULL,
   value REAL,                         -- NULL when missing
-  coverage REAL NOT NULL, provenance TEXT NOT NULL,
+  coverage REAL NOT NULL,             -- share of the step that the counter really ran
+  provenance TEXT NOT NULL CHECK(provenance IN ('counter', 'multiplexed', 'timer', 'analytic', 'os', 'vendor', 'missing')),
   why TEXT,
+  CHECK((value IS NULL) = (provenance = 'missing')),
   PRIMARY KEY(repetition, step, probe, metric)
 ) STRICT, WITHOUT ROWID;
 

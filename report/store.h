@@ -17,7 +17,8 @@ struct sqlite3;
 int store_open(struct store **out, const char *path, struct err *e);          /* creates it when missing */
 int store_open_readonly(struct store **out, const char *path, struct err *e); /* ERR_IO when missing */
 void store_close(struct store *s);
-struct sqlite3 *store_handle(struct store *s); /* for queries by the report */
+struct sqlite3 *store_handle(struct store *s);   /* for queries by the report */
+int store_error(struct store *s, struct err *e); /* the sentence for what just failed on that handle; returns its code */
 
 struct store_run { /* strings are borrowed for the call */
     const char *suite, *question, *suite_yaml, *command;
@@ -78,16 +79,16 @@ struct store_repetition {
     bool warmup;
     int64_t started_ns, wall_ns;
     int64_t switches_involuntary, page_faults_minor, page_faults_major, steal_ticks; /* < 0: NULL */
-    double other_busy, load1;                                                       /* < 0: NULL */
+    double other_busy, load1;                                                        /* < 0: NULL */
 };
 int store_add_repetition(struct store *s, int64_t trial, const struct store_repetition *r, int64_t *id, struct err *e);
-int store_add_step(struct store *s, int64_t repetition, int step, int64_t wall_ns, int kv_len, int token, const char *token_text,
-                   struct err *e); /* phase follows from step */
+int store_add_step(struct store *s, int64_t repetition, int step, int64_t wall_ns, int kv_len, int token,
+                   const char *token_text, struct err *e); /* phase follows from step */
 
 struct store_reading {
     int step;
     const char *probe, *metric, *provenance, *why; /* why may be NULL */
-    double value, coverage;                        /* value NaN: NULL */
+    double value, coverage;                        /* value is stored as NULL when provenance is "missing" */
 };
 int store_add_reading(struct store *s, int64_t repetition, const struct store_reading *r, struct err *e);
 

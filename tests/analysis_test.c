@@ -300,7 +300,9 @@ static void a_run_without_trials_is_a_document_too(void **state)
     assert_int_equal(json_array_size(at("roofs")), 0);
     assert_int_equal(json_array_size(at("fits")), 0);
     assert_null_at("ridge");
+    json_decref(doc);
     assert_int_equal(analysis_document(&doc, store, 99, &error), ERR_USAGE);
+    assert_null(doc);
     has_text(error.text, "no run 99", __LINE__);
 }
 

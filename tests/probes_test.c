@@ -309,15 +309,15 @@ static void every_quantity_is_accepted_or_says_why_not(void **state)
 static void readings_that_cannot_be_true_are_told(void **state)
 {
     static const struct {
-        enum metric metric;
         double value;
+        enum metric metric;
         bool possible;
     } lines[] = {
-        {METRIC_FLOPS, 0, true},           {METRIC_FLOPS, 1e12, true},
-        {METRIC_FLOPS, -1, false},         {METRIC_FLOPS, 70368744177664.0, false},
-        {METRIC_FLOPS, NAN, false},        {METRIC_CYCLES, 1e9, true},
-        {METRIC_CYCLES, 0, false},         {METRIC_INSTRUCTIONS, 3, false},
-        {METRIC_DRAM_READ_BYTES, 0, true}, {METRIC_DRAM_READ_BYTES, 1e9 + 140737488355328.0, false},
+        {0, METRIC_FLOPS, true},           {1e12, METRIC_FLOPS, true},
+        {-1, METRIC_FLOPS, false},         {70368744177664.0, METRIC_FLOPS, false},
+        {NAN, METRIC_FLOPS, false},        {1e9, METRIC_CYCLES, true},
+        {0, METRIC_CYCLES, false},         {3, METRIC_INSTRUCTIONS, false},
+        {0, METRIC_DRAM_READ_BYTES, true}, {1e9 + 140737488355328.0, METRIC_DRAM_READ_BYTES, false},
     };
     const struct probe_ops *papi = probe_find("papi", NULL);
 

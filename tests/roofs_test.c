@@ -63,7 +63,7 @@ static bool reaches(const char *larger, const char *smaller, double factor)
     double high = 0, low = 0;
 
     for (int round = 0; round < ROUNDS; round++) {
-        struct roof a, b;
+        struct roof a = {0}, b = {0};
         if (roofs_measure(roofs, index_of(larger), &a, NULL) < 0 || roofs_measure(roofs, index_of(smaller), &b, NULL) < 0)
             skip();
         high = fmax(high, a.value);

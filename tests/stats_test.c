@@ -92,6 +92,16 @@ static void seven_values_leave_out_the_ends(void **state)
     assert_near(e.hi, 6);
 }
 
+static void six_values_have_medians_between_two_of_them(void **state)
+{
+    /* A resample's median is 1 (four draws of it or more, 0.9 %) or 1.5 (three, and a 2 next: 2.6 %): 3.5 % > 2.5 %. */
+    struct estimate e = stats_estimate((const double[]){1, 2, 3, 4, 5, 6}, 6);
+
+    (void)state;
+    assert_near(e.lo, 1.5);
+    assert_near(e.hi, 5.5);
+}
+
 static void the_interval_covers_the_truth_nineteen_times_of_twenty(void **state)
 {
     uint32_t r = 1;
@@ -204,6 +214,7 @@ int main(void)
         cmocka_unit_test(equal_values_have_a_point_for_an_interval),
         cmocka_unit_test(five_values_reach_from_end_to_end),
         cmocka_unit_test(seven_values_leave_out_the_ends),
+        cmocka_unit_test(six_values_have_medians_between_two_of_them),
         cmocka_unit_test(the_interval_covers_the_truth_nineteen_times_of_twenty),
         cmocka_unit_test(the_same_sample_gives_the_same_interval),
         cmocka_unit_test(a_ratio_is_of_medians_and_its_interval_of_both_samples),

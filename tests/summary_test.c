@@ -30,7 +30,10 @@ static void the_summary_fits_a_terminal_and_says_it_all(void **state)
     has_text(out.data, "   on       4    3        11.0    364  3.50 [3.00, 4.00]    286     3.57   6.43  64 %\n", __LINE__);
     has_text(out.data, "roofs: f32 fma 100 [98.0, 102] GFLOP/s, dram read 10.0 [9.50, 10.5] GB/s", __LINE__);
     has_text(out.data, "prefill is compute-bound: 40.0 FLOP/byte is 4.0x the ridge (10)", __LINE__);
-    has_text(out.data, "theory O(T^2 d^2 + T^3 d): 2 to 3, at these lengths 2.00", __LINE__);
+    has_text(out.data,
+             "growth with new tokens T, kv_cache=off prompt=4: total_ms ~ T^2.00 [1.99, 2.01] (timer), flops ~\n"
+             "  T^2.00 (analytic), theory O(T^2 d^2 + T^3 d): 2 to 3, at these lengths 2.00\n",
+             __LINE__);
     has_text(out.data, "prefill FLOPs +1.0 %", __LINE__);
     has_text(out.data, "counting costs: papi:flops prefill +10.0 %", __LINE__);
     has_text(out.data, "HELD       total_ms grows more steeply", __LINE__);

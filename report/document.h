@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * The parts of the document that stand beside the trials; analysis.c puts them together. For nobody else. */
+#ifndef BENCH_DOCUMENT_H
+#define BENCH_DOCUMENT_H
+
+#include <jansson.h>
+
+#include "figures.h"
+
+struct document {
+    struct store *s;
+    struct rows rows;
+    struct figures *figures;
+    struct err *e;
+    int code; /* the first failure sticks; what is built after it is thrown away */
+};
+
+/* Sets a key and takes the value; NULL (out of memory) makes the document fail. */
+void document_put(struct document *d, json_t *object, const char *key, json_t *value);
+void document_append(struct document *d, json_t *array, json_t *value);
+
+json_t *document_number(double v);                   /* null when not finite */
+json_t *document_estimate(const struct estimate *e); /* null when nothing is known */
+json_t *document_text(const char *bytes, size_t n);  /* bytes that are no UTF-8 become U+FFFD */
+
+/* Rows of a query as objects; ?1 is id. Columns are keys; "key?" is a flag, "key{}" holds JSON text. */
+json_t *document_query(struct document *d, const char *sql, int64_t id);
+/* The first row alone; null when there is none. */
+json_t *document_query_one(struct document *d, const char *sql, int64_t id);
+
+json_t *document_trial(struct document *d, int trial, const json_t *model);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * What is derived from one trial's rows: samples, estimates, counted against analytic work, verdicts. The document prints
+ * these, the claims are judged by them. NAN: not known. */
+#ifndef BENCH_FIGURES_H
+#define BENCH_FIGURES_H
+
+#include "rows.h"
+#include "stats.h"
+#include "verdict.h"
+
+/* The verdict's roofs. */
+#define FIGURES_COMPUTE_ROOF   "f32 fma"
+#define FIGURES_BANDWIDTH_ROOF "dram read"
+
+struct sample { /* one value a repetition; belongs to the figures it came from */
+    double *x;
+    int n;
+};
+
+struct amount {
+    double analytic, counted, error; /* of prefill, or of the mean decode step; error over the steps that were counted */
+    const char *provenance;          /* "counter", "multiplexed", or "analytic" when not counted */
+    char why[256];                   /* why not counted, or not wholly; or "" */
+};
+
+struct phase {
+    struct sample sample; /* ms: prefill, or the median decode step of each repetition */
+    struct estimate ms;
+    struct amount amount[ROWS_METRICS];
+    double predicted_ms;
+    struct verdict verdict;
+};
+
+struct figures {
+    int timed; /* repetitions of pass 'time' without warm-up */
+    struct phase prefill, decode;
+    struct sample loop, total, tpot; /* ms of each whole repetition; loop: all decode steps together */
+    struct estimate loop_ms, total_ms, tpot_ms, ttft_ms;
+    int pooled; /* decode steps of all timed repetitions, the population of: */
+    double p50_ms, p90_ms, p99_ms;
+    double work[ROWS_METRICS], work_counted[ROWS_METRICS]; /* of the whole generation: analytic; counted, NAN unless wholly */
+    const char *tokens_hash;                               /* of the first repetition, or NULL */
+    bool tokens_agree;                                     /* those of all other repetitions, of every pass, are the same */
+};
+
+/* One for each trial, in their order. The owner calls figures_close before rows_free. ERR_MEMORY. */
+int figures_open(struct figures **out, const struct rows *r, struct err *e);
+void figures_close(struct figures *f, const struct rows *r);
+
+/* Median and extremes of its rounds; NAN without. */
+struct verdict_roof figures_roof(const struct rows_roof *roof, const char *name);
+
+/* "kv_cache=on prompt=13 new=128", with " batch=2" when it is not 1. */
+enum { FIGURES_LABEL = 96 };
+const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t);
+
+/* How much longer each step takes in a counting pass than in the timing pass: ratio of step medians - 1, pooled over all trials
+ * and the phase's steps. *out: malloc'ed. */
+int figures_overhead(struct sample *out, const struct rows *r, int pass, bool prefill, struct err *e);
+
+#endif

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+// The top of the page: what was asked, of which model, on which machine, and then the answer in words before any chart.
+import {badge, h, missing, section, tag} from './dom.js';
+import {date, digits, known, list, ms, percent, rate, whole} from './format.js';
+import {armName, fitOf, machineName, mainTrials, pairs, shortLabel} from './model.js';
+import {themeButton} from './theme.js';
+
+const TONE = {held: 'good', 'not held': 'bad', undecided: 'open', failed: 'bad', interrupted: 'open'};
+
+const outcomeWords = (run) =>
+  ({held: 'all claims held', 'not held': 'not every claim held', failed: 'the run failed', interrupted: 'interrupted'})[
+    run.outcome
+  ] || 'unfinished';
+
+export function header(doc) {
+  const {run, model} = doc;
+  const facts = [
+    [
+      'Model',
+      model.name && `${model.name} @ ${model.dtype}, ${whole(model.parameters) || '?'} parameters, ${model.weights}`,
+    ],
+    ['Machine', machineName(doc) && `${machineName(doc)}, ${run.threads} thread${run.threads === 1 ? '' : 's'}`],
+    ['Backend', run.backend && `${run.backend}: ${run.backend_about}`],
+    ['Started', date(run.started)],
+  ];
+  return h(
+    'header',
+    null,
+    h('div', {class: 'top'}, h('p', {class: 'kicker'}, `bench · suite ${run.suite} · run ${run.id}`), themeButton()),
+    h('h1', null, run.question || run.suite),
+    h('p', {class: 'outcome'}, badge(outcomeWords(run), TONE[run.outcome] || 'open')),
+    h(
+      'dl',
+      {class: 'facts'},
+      facts.map(([name, value]) =>
+        h('div', null, h('dt', null, name), h('dd', null, value || missing('not recorded'))),
+      ),
+    ),
+  );
+}
+
+/* Says so at the top when there is less here than was planned. */
+export function unfinished(doc) {
+  const {run, trials} = doc;
+  if (run.finished && run.outcome !== 'failed' && run.outcome !== 'interrupted') return null;
+  const done = trials.filter((t) => t.planned_done).length;
+  const why = run.problem || 'no end was recorded: it is still running, or it was killed';
+  return h(
+    'p',
+    {class: 'banner', role: 'note'},
+    h('strong', null, 'This run did not finish: '),
+    `${why}. `,
+    done
+      ? `${done} of ${trials.length} trials have all their repetitions; what follows is what was measured.`
+      : 'No trial has all its repetitions; what follows is what was measured before the end.',
+  );
+}
+
+function oneArm(doc) {
+  const t = mainTrials(doc)
+    .filter((x) => known(x.total_ms?.median))
+    .pop();
+  const other =
+    new Set(doc.trials.map((x) => x.kv_cache)).size > 1
+      ? ' No length was finished both with and without the cache, so this run does not say what the cache gains.'
+      : '';
+  return h(
+    'p',
+    {class: 'lead'},
+    t
+      ? [
+          `Generating ${t.new_tokens} tokens takes `,
+          h('strong', null, ms(t.total_ms.median)),
+          ` with the ${armName(t.kv_cache)}.${other}`,
+        ]
+      : missing('No trial was measured to the end, so this run does not answer its question.'),
+  );
+}
+
+function lead(doc) {
+  const best = pairs(doc)
+    .filter((p) => p.speedup)
+    .pop();
+  if (!best) return oneArm(doc);
+  const {speedup, on, off} = best,
+    fits = [fitOf(doc, 'off', 'total_ms'), fitOf(doc, 'on', 'total_ms')];
+  const grows = fits.every((f) => f && known(f.exponent))
+    ? [
+        ' Over the lengths tried, time grows as T',
+        h('sup', null, digits(fits[0].exponent)),
+        ' without the cache and as T',
+        h('sup', null, digits(fits[1].exponent)),
+        ' with it.',
+      ]
+    : null;
+  const sure = speedup.lo > 1 || speedup.hi < 1 ? '' : ' The interval holds 1: this is undecided.';
+  return h(
+    'p',
+    {class: 'lead'},
+    `Generating ${on.new_tokens} tokens takes `,
+    h('strong', null, ms(on.total_ms.median)),
+    ' with the KV cache and ',
+    h('strong', null, ms(off.total_ms.median)),
+    ' without it: ',
+    h('strong', null, `${digits(speedup.median)} times`),
+    ` as long [${digits(speedup.lo)}, ${digits(speedup.hi)}].${sure}`,
+    grows,
+  );
+}
+
+function figure(value, name, detail, provenance) {
+  return h(
+    'div',
+    {class: 'key'},
+    h('dt', null, name),
+    h(
+      'dd',
+      null,
+      h('b', null, value || missing('not measured')),
+      h('span', null, detail, ' ', value && provenance && tag(provenance)),
+    ),
+  );
+}
+
+function keyFigures(doc) {
+  const on =
+    mainTrials(doc)
+      .filter((t) => t.kv_cache === 'on')
+      .pop() || mainTrials(doc).pop();
+  if (!on) return null;
+  const best = pairs(doc)
+    .filter((p) => p.speedup)
+    .pop();
+  return h(
+    'dl',
+    {class: 'keys'},
+    figure(ms(on.ttft_ms?.median), 'Time to first token', `${on.prompt_tokens} tokens: tokenize + prefill`, 'timer'),
+    figure(
+      ms(on.decode?.ms?.median),
+      'A decode step',
+      [armName(on.kv_cache), known(on.decode?.tokens_per_s) && `, ${rate(on.decode.tokens_per_s)}`],
+      'timer',
+    ),
+    figure(rate(on.token_per_s), 'Whole request', shortLabel(on), 'timer'),
+    figure(
+      best && `${digits(best.speedup.median)}×`,
+      'Speed-up by the cache',
+      best ? `at ${best.new_tokens} tokens` : 'needs both arms at one length',
+      best && 'timer',
+    ),
+  );
+}
+
+/* One line for every group of trials whose phase does the same kind of work, naming each kind of verdict with its range. */
+function boundLines(doc) {
+  const groups = new Map();
+  for (const t of doc.trials) {
+    const of = [
+      ['prefill', `Prefill of ${t.prompt_tokens} tokens`],
+      ['decode', `Decode, ${armName(t.kv_cache)}, after ${t.prompt_tokens} tokens`],
+    ];
+    for (const [phase, name] of of) {
+      const v = t[phase]?.verdict;
+      if (!v?.kind) continue;
+      if (!groups.has(name)) groups.set(name, {name, phase, kinds: new Map()});
+      const kinds = groups.get(name).kinds;
+      kinds.set(v.kind, [...(kinds.get(v.kind) || []), {t, v}]);
+    }
+  }
+  return [...groups.values()].sort((a, b) => b.phase.localeCompare(a.phase));
+}
+
+const ends = (xs, text) => {
+  const good = xs.filter(known),
+    lo = text(Math.min(...good)),
+    hi = text(Math.max(...good));
+  return good.length ? (lo === hi ? lo : `${lo} to ${hi}`) : null;
+};
+
+function boundWords(group, kind, entries, alone) {
+  const where = alone
+    ? ''
+    : ` at ${list([...new Set(entries.map((x) => x.t.new_tokens))].sort((a, b) => a - b).map(String))} new tokens`;
+  const efficiency = ends(
+      entries.map((x) => x.v.efficiency),
+      percent,
+    ),
+    margin = ends(
+      entries.map((x) => x.v.margin),
+      digits,
+    );
+  const counted = entries.every((x) => x.v.source === 'counter')
+    ? 'counter'
+    : entries.every((x) => x.v.source === 'analytic')
+      ? 'analytic'
+      : null;
+  return [
+    h('strong', null, kind),
+    `${where}: ${efficiency ? `${efficiency} of its roof` : 'no roof to compare with'}${margin ? `, intensity ${margin} × the ridge` : ''} `,
+    counted && tag(counted),
+  ];
+}
+
+function bounds(doc) {
+  const groups = boundLines(doc);
+  if (!groups.length) return h('p', null, missing('No verdicts: no phase was measured to the end.'));
+  const sentences = doc.trials.flatMap((t) =>
+    ['prefill', 'decode'].filter((p) => t[p]?.verdict?.sentence).map((p) => [t, p, t[p].verdict.sentence]),
+  );
+  return [
+    h(
+      'ul',
+      {class: 'bounds'},
+      groups.map((g) =>
+        h(
+          'li',
+          null,
+          h('span', null, g.name),
+          h(
+            'div',
+            null,
+            [...g.kinds].map(([kind, entries]) => h('div', null, boundWords(g, kind, entries, g.kinds.size === 1))),
+          ),
+        ),
+      ),
+    ),
+    h(
+      'details',
+      null,
+      h('summary', null, `Every verdict in its own words (${sentences.length})`),
+      h(
+        'ul',
+        {class: 'plain'},
+        sentences.map(([t, p, words]) => h('li', null, h('b', null, `${p}, ${shortLabel(t)}: `), words)),
+      ),
+    ),
+  ];
+}
+
+/* A claim that was never put into words, from its keys: "bound: phase prefill, is compute". */
+function specWords(spec) {
+  const {claim, ...rest} = spec || {};
+  const value = (v) =>
+    v && typeof v === 'object'
+      ? Object.entries(v)
+          .map((x) => x.join('='))
+          .join(' ')
+      : v;
+  return `${claim}: ${Object.entries(rest)
+    .map(([k, v]) => `${k} ${value(v)}`)
+    .join(', ')}`;
+}
+
+function claims(doc) {
+  if (!doc.claims.length) return h('p', null, missing('The suite states no claims.'));
+  return h(
+    'ul',
+    {class: 'claims'},
+    doc.claims.map((c) =>
+      h(
+        'li',
+        null,
+        badge(c.result || 'not evaluated', TONE[c.result] || 'open'),
+        h(
+          'div',
+          null,
+          h('p', null, c.text || specWords(c.spec)),
+          h(
+            'p',
+            {class: 'note'},
+            c.evidence || (c.result ? 'no evidence was recorded' : 'the run ended before its claims were evaluated'),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+export function answer(doc) {
+  return section(
+    'answer',
+    'Answer',
+    lead(doc),
+    keyFigures(doc),
+    h('h3', null, 'What limits each phase'),
+    bounds(doc),
+    h('h3', null, 'What the suite claimed'),
+    claims(doc),
+  );
+}

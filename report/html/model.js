@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// What the page derives from the document: which trials are compared with each other, and the words for a trial. Measured
+// figures come from the document as they are; only ratios between two of them are formed here.
+import {known} from './format.js';
+
+export const armName = (kv) => (kv === 'on' ? 'cache on' : 'cache off');
+
+/* "on · 13 → 128"; the batch is named where it is not 1. */
+export const shortLabel = (t) =>
+  `${t.kv_cache} · ${t.prompt_tokens} → ${t.new_tokens}${t.batch > 1 ? ` · batch ${t.batch}` : ''}`;
+
+const most = (trials, value) => {
+  const seen = new Map();
+  trials.forEach((t) => seen.set(value(t), (seen.get(value(t)) || 0) + 1));
+  return [...seen].sort((a, b) => b[1] - a[1])[0]?.[0];
+};
+
+/* The trials at the text's own prompt length and the commonest batch: the ones whose lengths and arms are compared. */
+export function mainTrials(doc) {
+  const own = doc.run.prompt_ids?.length;
+  const prompt = doc.trials.some((t) => t.prompt_tokens === own) ? own : most(doc.trials, (t) => t.prompt_tokens);
+  const same = doc.trials.filter((t) => t.prompt_tokens === prompt);
+  const batch = most(same, (t) => t.batch);
+  return same.filter((t) => t.batch === batch).sort((a, b) => a.new_tokens - b.new_tokens);
+}
+
+/* {on, off}: the longest trial of each arm that has steps; the same length in both where possible. */
+export function longestPair(doc) {
+  const trials = mainTrials(doc).filter((t) => t.steps?.length > 1);
+  const last = (kv, length) =>
+    trials.filter((t) => t.kv_cache === kv && (!length || t.new_tokens === length)).pop() || null;
+  const both = pairs(doc)
+    .filter((p) => trials.includes(p.on) && trials.includes(p.off))
+    .pop();
+  return both ? {on: both.on, off: both.off} : {on: last('on'), off: last('off')};
+}
+
+/* Trials that differ in the cache only, by length, with the speed-up and the widest ratio that both intervals allow. */
+export function pairs(doc) {
+  const trials = mainTrials(doc);
+  return trials
+    .filter((t) => t.kv_cache === 'on')
+    .flatMap((on) => {
+      const off = trials.find((t) => t.kv_cache === 'off' && t.new_tokens === on.new_tokens);
+      if (!off) return [];
+      const a = off.total_ms,
+        b = on.total_ms;
+      const speedup =
+        a && b && known(a.median) && b.median > 0
+          ? {median: a.median / b.median, lo: a.lo / b.hi, hi: a.hi / b.lo}
+          : null;
+      return [{on, off, new_tokens: on.new_tokens, speedup}];
+    });
+}
+
+/* The fit of an arm that matches the trials shown. */
+export function fitOf(doc, kv, metric, source) {
+  const main = mainTrials(doc)[0];
+  return (
+    doc.fits.find(
+      (f) =>
+        f.arm.kv_cache === kv &&
+        f.metric === metric &&
+        (!source || f.source === source) &&
+        f.along === 'new_tokens' &&
+        (!main || (f.arm.prompt_tokens === main.prompt_tokens && f.arm.batch === main.batch)),
+    ) || null
+  );
+}
+
+export function machineName(doc) {
+  return doc.machine.find((m) => m.key === 'CPU')?.value || null;
+}
+
+/* Why a quantity was not counted, from what the run says about itself. */
+export function whyNotCounted(doc, metric) {
+  const words = metric === 'flops' ? /flop/i : /byte|dram/i;
+  const refused = doc.calibrations.find((c) => !c.accepted && words.test(c.metric));
+  const absent =
+    doc.absent.find((a) => words.test(a.what) && !/write/i.test(a.what)) ||
+    doc.absent.find((a) => /papi|counter|perf/i.test(a.what));
+  if (absent) return `${absent.what}: ${absent.why}`;
+  if (refused) return `calibration refused ${refused.event}: ${refused.why}`;
+  return doc.run.finished ? 'the suite asked for no counter of it' : 'the run ended before its counting pass';
+}
+
+/* What else ran beside a repetition; the limits are part of the words. */
+export function marks(w) {
+  const found = [];
+  if (w.other_busy >= 0.2) found.push('other processes took 0.2 CPUs or more');
+  if (w.steal_ticks > 0) found.push('the hypervisor took time');
+  if (w.page_faults_major > 0) found.push('pages came from disk');
+  if (w.switches_involuntary >= 20) found.push('20 or more involuntary switches');
+  return found;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+// The roofline: attainable FLOP/s against arithmetic intensity. Shape says phase, colour says cache, filled says that the work
+// was counted rather than computed. The band around a main roof is its spread over the rounds.
+import {above, axes, band, bars, below, chart, noChart, tip} from './chart.js';
+import {digits, known, percent, range, scaled} from './format.js';
+import {armName, shortLabel} from './model.js';
+import {colour} from './theme.js';
+
+const TITLE = 'Roofline: where prefill and decode stand';
+const GIGA = 1e9;
+const log = Math.log10;
+
+function pointsOf(doc) {
+  return doc.trials.flatMap((t) =>
+    ['prefill', 'decode'].flatMap((phase) => {
+      const v = t[phase]?.verdict;
+      return v && known(v.ai) && known(v.gflops) && v.ai > 0 && v.gflops > 0
+        ? [{t, phase, v, kv: t.kv_cache, key: `${phase} ${t.kv_cache}`}]
+        : [];
+    }),
+  );
+}
+
+/* The roofs worth a line: every compute roof, and reading from each level (copy and triad stand in the table). */
+function linesOf(doc) {
+  const good = doc.roofs.filter((r) => known(r.value) && r.value > 0);
+  const bandwidth = good.filter((r) => r.kind === 'bandwidth');
+  const reads = bandwidth.filter((r) => /read/.test(r.name));
+  const byValue = (a, b) => b.value - a.value;
+  return {
+    compute: good.filter((r) => r.kind === 'compute').sort(byValue),
+    bandwidth: (reads.length ? reads : bandwidth).sort(byValue),
+  };
+}
+
+const roofName = (name) => name.replace(/^l(\d)/, 'L$1').replace(/^dram/, 'DRAM');
+
+function viewOf(points, lines, ridge) {
+  const xs = points.map((p) => p.v.ai),
+    ys = points.map((p) => p.v.gflops);
+  const peak = lines.compute.length ? lines.compute[0].value / GIGA : Math.max(1, ...ys);
+  const centre = ridge ? ridge.ai : xs[0] || 1;
+  const x = [below(Math.min(...xs, centre / 4) / 3), above(Math.max(...xs, centre * 4) * 5)];
+  return {x, y: [below(Math.min(...ys, peak / 20) / 3), above(peak * 1.5)], logX: true, logY: true};
+}
+
+function slope(roof, main, peak, view) {
+  const gbs = roof.value / GIGA,
+    end = peak / gbs;
+  const x0 = Math.max(view.x[0], view.y[0] / gbs),
+    x1 = Math.min(view.x[1], end, view.y[1] / gbs);
+  const room = x1 > x0 * 1.3,
+    start = 10 ** (log(x0) + (log(x1) - log(x0)) * 0.08);
+  return {
+    type: 'line',
+    silent: true,
+    showSymbol: false,
+    clip: true,
+    z: main ? 3 : 2,
+    data: [
+      [view.x[0] / 10, (view.x[0] / 10) * gbs],
+      [end, peak],
+    ],
+    lineStyle: {
+      width: main ? 2.6 : 1.2,
+      type: main ? 'solid' : [6, 4],
+      color: colour('memory'),
+      opacity: main ? 1 : 0.7,
+    },
+    markLine: {
+      silent: true,
+      symbol: 'none',
+      animation: false,
+      lineStyle: {color: 'transparent'},
+      label: {
+        position: 'insideStartTop',
+        distance: 2,
+        formatter: `${roofName(roof.name)} ${scaled(roof.value, 'B/s')}`,
+        color: colour('memory'),
+        fontSize: 11.5,
+        fontWeight: main ? 700 : 400,
+      },
+      data: room ? [[{coord: [start, start * gbs]}, {coord: [x1, x1 * gbs]}]] : [],
+    },
+  };
+}
+
+/* The highest roof is labelled above its line, the next below, so that two near each other stay readable. */
+function level(roof, index, main, widest, view, narrow) {
+  const y = roof.value / GIGA,
+    from = widest ? y / (widest / GIGA) : view.x[0] / 10;
+  return {
+    type: 'line',
+    silent: true,
+    showSymbol: false,
+    clip: true,
+    z: main ? 3 : 2,
+    data: [
+      [from, y],
+      [view.x[1] * 10, y],
+    ],
+    lineStyle: {
+      width: main ? 2.6 : 1.2,
+      type: main ? 'solid' : [6, 4],
+      color: colour('compute'),
+      opacity: main ? 1 : 0.7,
+    },
+    markLine: {
+      silent: true,
+      symbol: 'none',
+      animation: false,
+      lineStyle: {color: 'transparent'},
+      label: {
+        position: index === 0 ? 'insideEndTop' : 'insideEndBottom',
+        formatter: narrow && index ? roof.name : `${roof.name} ${scaled(roof.value, 'FLOP/s')}`,
+        color: colour('compute'),
+        fontSize: 11.5,
+        fontWeight: main ? 700 : 400,
+      },
+      data: y > view.y[0] && y < view.y[1] ? [{yAxis: y}] : [],
+    },
+  };
+}
+
+function scatter(points, phase, kv) {
+  const ink = colour(kv);
+  return {
+    type: 'scatter',
+    name: `${phase} ${kv}`,
+    symbol: phase === 'prefill' ? 'circle' : 'diamond',
+    symbolSize: phase === 'prefill' ? 11 : 14,
+    clip: true,
+    z: 10,
+    cursor: 'pointer',
+    data: [...points]
+      .sort((a, b) => (a.v.source === 'counter') - (b.v.source === 'counter'))
+      .map((p) => ({
+        value: [p.v.ai, p.v.gflops],
+        p,
+        itemStyle:
+          p.v.source === 'counter'
+            ? {color: ink, borderColor: colour('surface'), borderWidth: 1.2, opacity: 1}
+            : {color: colour('surface'), borderColor: ink, borderWidth: 2, opacity: 1},
+      })),
+  };
+}
+
+function pointTip(p) {
+  const e = p.t[p.phase].ms;
+  return tip(`${p.phase}, ${armName(p.kv)}: ${shortLabel(p.t)}`, [
+    ['intensity', `${digits(p.v.ai)} FLOP/byte (${digits(p.v.margin) || '?'} × ridge)`],
+    ['speed', `${digits(p.v.gflops)} GFLOP/s, ${digits(p.v.gbps) || '?'} GB/s`],
+    [p.phase === 'prefill' ? 'time' : 'a step', range(e, 'ms')],
+    [
+      'of its roof',
+      known(p.v.efficiency)
+        ? `${percent(p.v.efficiency)} [${percent(p.v.efficiency_lo) || '?'}, ${percent(p.v.efficiency_hi) || '?'}]`
+        : null,
+    ],
+    ['verdict', p.v.kind],
+    ['work', p.v.source === 'counter' ? 'counted' : 'analytic'],
+  ]);
+}
+
+/* How far the speed reaches when the time's interval is taken at both ends. */
+const spread = (p) =>
+  known(p.v.efficiency_lo) && p.v.efficiency > 0
+    ? [[p.v.ai, (p.v.gflops * p.v.efficiency_lo) / p.v.efficiency, (p.v.gflops * p.v.efficiency_hi) / p.v.efficiency]]
+    : [];
+
+function bands(doc, lines, peak, view) {
+  const main = (r) =>
+    doc.ridge && (r.name === doc.ridge.compute || r.name === doc.ridge.bandwidth) && known(r.lo) && known(r.hi);
+  const left = view.x[0] / 10,
+    right = view.x[1] * 10;
+  return [
+    ...lines.compute.filter(main).map((r) =>
+      band(
+        [
+          [doc.ridge.ai, r.lo / GIGA, r.hi / GIGA],
+          [right, r.lo / GIGA, r.hi / GIGA],
+        ],
+        colour('compute'),
+      ),
+    ),
+    ...lines.bandwidth.filter(main).map((r) =>
+      band(
+        [left, peak / (r.value / GIGA)].map((x) => [x, (x * r.lo) / GIGA, (x * r.hi) / GIGA]),
+        colour('memory'),
+      ),
+    ),
+  ];
+}
+
+function optionOf(doc, points, lines) {
+  const peak = (doc.ridge?.peak_flops || lines.compute[0]?.value || 1e15) / GIGA;
+  const ridge = (narrow) =>
+    doc.ridge && {
+      type: 'scatter',
+      silent: true,
+      symbol: 'triangle',
+      symbolSize: 11,
+      z: 9,
+      clip: true,
+      itemStyle: {color: colour('ridge')},
+      label: {
+        show: true,
+        position: 'top',
+        distance: narrow ? 20 : 4,
+        formatter: `ridge ${digits(doc.ridge.ai)}`,
+        color: colour('ridge'),
+        fontWeight: 700,
+        fontSize: 12,
+      },
+      data: [[doc.ridge.ai, peak]],
+    };
+  return ({view, shown, width}) => {
+    const visible = points.filter((p) => shown(p.key)),
+      narrow = width < 560;
+    return {
+      ...axes(view, 'arithmetic intensity, FLOP per byte of DRAM traffic', 'GFLOP/s'),
+      tooltip: {formatter: (q) => (q.data?.p ? pointTip(q.data.p) : '')},
+      series: [
+        ...bands(doc, lines, peak, view),
+        ...lines.bandwidth.map((r) => slope(r, r.name === doc.ridge?.bandwidth, peak, view)),
+        ...lines.compute.map((r, i) =>
+          level(r, i, r.name === doc.ridge?.compute, lines.bandwidth[0]?.value, view, narrow),
+        ),
+        ...['on', 'off'].flatMap((kv) => [
+          bars(visible.filter((p) => p.kv === kv).flatMap(spread), colour(kv)),
+          ...['prefill', 'decode'].map((phase) =>
+            scatter(
+              visible.filter((p) => p.kv === kv && p.phase === phase),
+              phase,
+              kv,
+            ),
+          ),
+        ]),
+        ...(doc.ridge ? [ridge(narrow)] : []),
+      ],
+    };
+  };
+}
+
+export function roofline(doc) {
+  const points = pointsOf(doc),
+    lines = linesOf(doc);
+  if (!points.length && !doc.roofs.length)
+    return noChart('roofline-chart', TITLE, 'Not drawn: this run holds neither a measured roof nor a measured trial.');
+  const keys = ['prefill', 'decode']
+    .flatMap((phase) =>
+      ['on', 'off'].map((kv) => ({
+        key: `${phase} ${kv}`,
+        name: `${phase}, ${armName(kv)}`,
+        symbol: phase === 'prefill' ? 'circle' : 'diamond',
+        colour: kv,
+      })),
+    )
+    .filter((k) => points.some((p) => p.key === k.key));
+  const ridge = doc.ridge
+    ? `The ridge, where memory and compute take equally long, is at ${digits(doc.ridge.ai)} FLOP/byte (${doc.ridge.compute} over ${doc.ridge.bandwidth}).`
+    : 'No ridge: a compute roof and a bandwidth roof are needed for it and this run did not measure both.';
+  return chart({
+    id: 'roofline-chart',
+    title: TITLE,
+    height: 470,
+    keys,
+    views: [viewOf(points, lines, doc.ridge)],
+    option: optionOf(doc, points, lines),
+    caption: `Left of the ridge memory limits, right of it arithmetic does; the distance below the roof is what is lost. ${ridge} Filled points: work counted by hardware; hollow: computed from shapes. Upright bars: 95 % interval. Bands: lowest and highest round of a main roof.`,
+    label: `Roofline chart: ${points.length} points of prefill and decode and ${doc.roofs.length} measured roofs; the numbers are in the tables of trials and roofs.`,
+  });
+}

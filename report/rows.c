@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ * A handful of ordered queries, each read once: trials, then repetitions in the order of their trials, then steps and readings
+ * in the order of their repetitions, so that a cursor finds each row's place without a search. Rows of a killed run may end
+ * anywhere; nothing here expects completeness. */
+#include "rows.h"
+
+#include <math.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const rows_axis_names[ROWS_AXES] = {
+    [ROWS_KV_CACHE] = "kv_cache",
+    [ROWS_BATCH] = "batch",
+    [ROWS_PROMPT_TOKENS] = "prompt_tokens",
+    [ROWS_NEW_TOKENS] = "new_tokens",
+};
+
+const char *const rows_metric_names[ROWS_METRICS] = {[ROWS_FLOPS] = "flops", [ROWS_BYTES] = "dram_read_bytes"};
+
+/* A query being read. */
+struct cursor {
+    struct store *s;
+    sqlite3_stmt *st;
+    int code; /* 0, or what went wrong */
+    struct err *e;
+};
+
+static struct cursor cursor_open(struct store *s, const char *sql, int64_t run, struct err *e)
+{
+    struct cursor c = {.s = s, .e = e};
+
+    if (sqlite3_prepare_v2(store_handle(s), sql, -1, &c.st, NULL) != SQLITE_OK || sqlite3_bind_int64(c.st, 1, run) != SQLITE_OK)
+        c.code = store_error(s, e);
+    return c;
+}
+
+static bool cursor_next(struct cursor *c)
+{
+    if (c->code < 0)
+        return false;
+    int got = sqlite3_step(c->st);
+    if (got != SQLITE_ROW && got != SQLITE_DONE)
+        c->code = store_error(c->s, c->e);
+    return got == SQLITE_ROW;
+}
+
+static int cursor_close(struct cursor *c)
+{
+    sqlite3_finalize(c->st);
+    return c->code;
+}
+
+static int cursor_int(const struct cursor *c, int column)
+{
+    return sqlite3_column_int(c->st, column);
+}
+
+static double cursor_real(const struct cursor *c, int column)
+{
+    return sqlite3_column_type(c->st, column) == SQLITE_NULL ? NAN : sqlite3_column_double(c->st, column);
+}
+
+static void cursor_text(const struct cursor *c, int column, char *buf, size_t size)
+{
+    const unsigned char *t = sqlite3_column_text(c->st, column);
+
+    snprintf(buf, size, "%s", t ? (const char *)t : "");
+}
+
+static void out_of_memory(struct cursor *c)
+{
+    c->code = err_set(c->e, ERR_MEMORY, "out of memory for the rows of a run");
+}
+
+/* Room for element n, zeroed; capacity doubles at the powers of two. NULL with the cursor failed and the old array as it was.
+ */
+static void *grow(struct cursor *c, void *array, int n, size_t size)
+{
+    if ((n & (n - 1)) == 0)
+        array = realloc(array, (size_t)(n ? 2 * n : 1) * size);
+    if (!array) {
+        out_of_memory(c);
+        return NULL;
+    }
+    memset((char *)array + (size_t)n * size, 0, size);
+    return array;
+}
+
+static double *nan_array(struct cursor *c, int n)
+{
+    double *x = malloc((size_t)n * sizeof *x);
+
+    if (!x)
+        out_of_memory(c);
+    for (int i = 0; x && i < n; i++)
+        x[i] = NAN;
+    return x;
+}
+
+static int load_run(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s,
+                                  "SELECT threads, tokenize_ns / 1e6, CASE WHEN json_valid(prompt_tokens) THEN "
+                                  "json_array_length(prompt_tokens) ELSE 0 END FROM run WHERE id = ?1",
+                                  out->run, e);
+
+    if (cursor_next(&c)) {
+        out->threads = cursor_int(&c, 0);
+        out->tokenize_ms = cursor_real(&c, 1);
+        out->prompt_ids = cursor_int(&c, 2);
+    } else if (c.code == 0) {
+        c.code = err_set(e, ERR_USAGE, "no run %lld in this database", (long long)out->run);
+    }
+    return cursor_close(&c);
+}
+
+static int load_trials(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s,
+                                  "SELECT id, kv_cache = 'on', batch, prompt_tokens, new_tokens, coalesce(unconverged, -1) "
+                                  "FROM trial WHERE run = ?1 ORDER BY ordinal",
+                                  out->run, e);
+
+    while (cursor_next(&c)) {
+        struct rows_trial *more = grow(&c, out->trial, out->trials, sizeof *more);
+        if (!more)
+            break;
+        out->trial = more;
+        struct rows_trial *t = &more[out->trials++];
+        t->id = sqlite3_column_int64(c.st, 0);
+        for (int a = 0; a < ROWS_AXES; a++)
+            t->axis[a] = cursor_int(&c, 1 + a);
+        t->unconverged = cursor_int(&c, 1 + ROWS_AXES);
+        int steps = t->axis[ROWS_NEW_TOKENS];
+        if (steps < 1 || steps > ROWS_STEPS_MAX) {
+            c.code = err_set(e, ERR_FORMAT, "run %lld: a trial of %d new tokens cannot be", (long long)out->run, steps);
+            break;
+        }
+        t->predicted = malloc((size_t)steps * sizeof *t->predicted);
+        if (!t->predicted) {
+            out_of_memory(&c);
+            break;
+        }
+        for (int i = 0; i < steps; i++)
+            t->predicted[i] = (struct rows_prediction){{NAN, NAN}, NAN};
+    }
+    return cursor_close(&c);
+}
+
+static struct rows_trial *trial_by_id(const struct rows *r, int64_t id)
+{
+    for (int i = 0; i < r->trials; i++)
+        if (r->trial[i].id == id)
+            return &r->trial[i];
+    return NULL;
+}
+
+static int load_predictions(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s,
+                                  "SELECT p.trial, p.step, p.flops, p.weight_bytes + p.kv_read_bytes, p.roof_ns / 1e6 "
+                                  "FROM prediction p JOIN trial t ON t.id = p.trial WHERE t.run = ?1",
+                                  out->run, e);
+
+    while (cursor_next(&c)) {
+        struct rows_trial *t = trial_by_id(out, sqlite3_column_int64(c.st, 0));
+        int step = cursor_int(&c, 1);
+        if (!t || step < 0 || step >= t->axis[ROWS_NEW_TOKENS])
+            continue;
+        double roof = cursor_real(&c, 4);
+        t->predicted[step] = (struct rows_prediction){{cursor_real(&c, 2), cursor_real(&c, 3)},
+                                                      roof > 0 ? roof : NAN}; /* 0: roofs unknown then */
+    }
+    return cursor_close(&c);
+}
+
+static int pass_index(struct rows *out, struct cursor *c, const char *name)
+{
+    for (int i = 0; i < out->passes; i++)
+        if (strcmp(out->pass[i], name) == 0)
+            return i;
+    char(*more)[sizeof *out->pass] = grow(c, out->pass, out->passes, sizeof *more);
+    if (!more)
+        return 0;
+    out->pass = more;
+    snprintf(more[out->passes], sizeof *more, "%s", name);
+    return out->passes++;
+}
+
+static int load_repetitions(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s,
+                                  "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash FROM repetition r "
+                                  "JOIN trial t ON t.id = r.trial WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
+                                  out->run, e);
+    char pass[32];
+
+    pass_index(out, &c, "time");
+    while (cursor_next(&c)) {
+        struct rows_trial *t = trial_by_id(out, sqlite3_column_int64(c.st, 0));
+        struct rows_repetition *more = t ? grow(&c, t->rep, t->reps, sizeof *more) : NULL;
+        if (!more)
+            continue;
+        t->rep = more;
+        struct rows_repetition *r = &more[t->reps++];
+        r->id = sqlite3_column_int64(c.st, 1);
+        cursor_text(&c, 2, pass, sizeof pass);
+        r->pass = pass_index(out, &c, pass);
+        r->warmup = cursor_int(&c, 3);
+        cursor_text(&c, 4, r->tokens_hash, sizeof r->tokens_hash);
+        r->ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
+        for (int m = 0; m < ROWS_METRICS; m++)
+            r->counted[m] = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
+    }
+    return cursor_close(&c);
+}
+
+/* Walks trials and repetitions in the order of the queries. */
+struct place {
+    int trial, rep;
+};
+
+static struct rows_repetition *place_find(const struct rows *r, struct place *at, int64_t id)
+{
+    for (; at->trial < r->trials; at->trial++, at->rep = 0)
+        for (; at->rep < r->trial[at->trial].reps; at->rep++)
+            if (r->trial[at->trial].rep[at->rep].id == id)
+                return &r->trial[at->trial].rep[at->rep];
+    return NULL;
+}
+
+static int load_steps(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s,
+                                  "SELECT r.id, s.step, s.wall_ns / 1e6 FROM trial t JOIN repetition r ON r.trial = t.id "
+                                  "JOIN step s ON s.repetition = r.id WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
+                                  out->run, e);
+    struct place at = {0};
+
+    while (cursor_next(&c)) {
+        struct rows_repetition *r = place_find(out, &at, sqlite3_column_int64(c.st, 0));
+        int step = cursor_int(&c, 1);
+        if (r && step >= 0 && step < out->trial[at.trial].axis[ROWS_NEW_TOKENS])
+            r->ms[step] = cursor_real(&c, 2);
+    }
+    return cursor_close(&c);
+}
+
+static int load_readings(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c =
+        cursor_open(s,
+                    "SELECT r.id, g.step, g.metric = 'dram_read_bytes', g.value, g.provenance = 'multiplexed', g.why "
+                    "FROM trial t JOIN repetition r ON r.trial = t.id JOIN reading g ON g.repetition = r.id "
+                    "WHERE t.run = ?1 AND g.metric IN ('flops', 'dram_read_bytes') ORDER BY t.ordinal, r.id",
+                    out->run, e);
+    struct place at = {0};
+
+    while (cursor_next(&c)) {
+        struct rows_repetition *r = place_find(out, &at, sqlite3_column_int64(c.st, 0));
+        if (!r)
+            continue;
+        struct rows_trial *t = &out->trial[at.trial];
+        int step = cursor_int(&c, 1), m = cursor_int(&c, 2) ? ROWS_BYTES : ROWS_FLOPS;
+        double value = cursor_real(&c, 3);
+        if (step < 0 || step >= t->axis[ROWS_NEW_TOKENS])
+            continue;
+        if (isnan(value) && !t->why[m][0])
+            cursor_text(&c, 5, t->why[m], sizeof t->why[m]);
+        if (isnan(value))
+            continue;
+        r->counted[m][step] = value;
+        t->multiplexed[m] |= cursor_int(&c, 4);
+    }
+    return cursor_close(&c);
+}
+
+static struct rows_roof *roof_add(struct rows *out, struct cursor *c)
+{
+    struct rows_roof *more;
+    char name[sizeof more->name];
+
+    cursor_text(c, 0, name, sizeof name);
+    for (int i = 0; i < out->roofs; i++)
+        if (strcmp(out->roof[i].name, name) == 0 && out->roof[i].threads == cursor_int(c, 3))
+            return &out->roof[i];
+    more = grow(c, out->roof, out->roofs, sizeof *more);
+    if (!more)
+        return NULL;
+    out->roof = more;
+    struct rows_roof *r = &more[out->roofs++];
+    memcpy(r->name, name, sizeof name);
+    cursor_text(c, 1, r->kind, sizeof r->kind);
+    cursor_text(c, 2, r->level, sizeof r->level);
+    r->threads = cursor_int(c, 3);
+    cursor_text(c, 4, r->how, sizeof r->how);
+    return r;
+}
+
+static int load_roofs(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(
+        s, "SELECT name, kind, level, threads, how, round, value FROM roof WHERE run = ?1 ORDER BY id", out->run, e);
+
+    while (cursor_next(&c)) {
+        struct rows_roof *roof = roof_add(out, &c);
+        struct rows_round *more = roof ? grow(&c, roof->round, roof->rounds, sizeof *more) : NULL;
+        if (!more)
+            continue;
+        roof->round = more;
+        more[roof->rounds++] = (struct rows_round){cursor_int(&c, 5), cursor_real(&c, 6)};
+    }
+    return cursor_close(&c);
+}
+
+/* A refused calibration says best why a metric was not counted; otherwise whatever part of the counters was absent. */
+static int load_why(struct rows *out, struct store *s, enum rows_metric m, struct err *e)
+{
+    char sql[512];
+
+    snprintf(
+        sql, sizeof sql,
+        "SELECT why FROM (SELECT 1 AS rank, id, event || ' on ' || kernel || ': ' || why AS why FROM calibration "
+        "WHERE run = ?1 AND metric = '%s' AND accepted = 0 "
+        "UNION ALL SELECT 2, rowid, what || ': ' || why FROM absent "
+        "WHERE run = ?1 AND (what LIKE '%%%s%%' OR what LIKE '%%papi%%' OR what LIKE '%%counter%%')) ORDER BY rank, id LIMIT 1",
+        rows_metric_names[m], rows_metric_names[m]);
+    struct cursor c = cursor_open(s, sql, out->run, e);
+    if (cursor_next(&c))
+        cursor_text(&c, 0, out->why[m], sizeof out->why[m]);
+    return cursor_close(&c);
+}
+
+static int load_parts(struct rows *out, struct store *s, struct err *e)
+{
+    static int (*const part[])(struct rows *, struct store *, struct err *) = {
+        load_run, load_trials, load_predictions, load_repetitions, load_steps, load_readings, load_roofs,
+    };
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < sizeof part / sizeof *part; i++)
+        code = part[i](out, s, e);
+    for (int m = 0; code == 0 && m < ROWS_METRICS; m++)
+        code = load_why(out, s, m, e);
+    return code;
+}
+
+int rows_load(struct rows *out, struct store *s, int64_t run, struct err *e)
+{
+    *out = (struct rows){.run = run, .tokenize_ms = NAN};
+    /* One snapshot: the run may be writing. */
+    if (sqlite3_exec(store_handle(s), "SAVEPOINT rows", NULL, NULL, NULL) != SQLITE_OK)
+        return store_error(s, e);
+    int code = load_parts(out, s, e);
+    sqlite3_exec(store_handle(s), "RELEASE rows", NULL, NULL, NULL);
+    if (code < 0)
+        rows_free(out);
+    return code;
+}
+
+void rows_free(struct rows *r)
+{
+    for (int i = 0; i < r->trials; i++) {
+        struct rows_trial *t = &r->trial[i];
+        for (int k = 0; k < t->reps; k++) {
+            free(t->rep[k].ms);
+            for (int m = 0; m < ROWS_METRICS; m++)
+                free(t->rep[k].counted[m]);
+        }
+        free(t->rep);
+        free(t->predicted);
+    }
+    for (int i = 0; i < r->roofs; i++)
+        free(r->roof[i].round);
+    free(r->trial);
+    free(r->roof);
+    free(r->pass);
+    *r = (struct rows){0};
+}
+
+const struct rows_roof *rows_find_roof(const struct rows *r, const char *name)
+{
+    for (int i = 0; i < r->roofs; i++)
+        if (r->roof[i].threads == r->threads && strcmp(r->roof[i].name, name) == 0)
+            return &r->roof[i];
+    return NULL;
+}
+
+int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf)
+{
+    int n = 0;
+
+    for (int i = 0; i < t->reps; i++)
+        if (t->rep[i].pass == pass && !t->rep[i].warmup && isfinite(t->rep[i].ms[step]))
+            buf[n++] = t->rep[i].ms[step];
+    return n;
+}
+
+int rows_step_counted(const struct rows_trial *t, enum rows_metric m, int step, double *buf)
+{
+    int n = 0;
+
+    for (int i = 0; i < t->reps; i++)
+        if (!t->rep[i].warmup && isfinite(t->rep[i].counted[m][step]))
+            buf[n++] = t->rep[i].counted[m][step];
+    return n;
+}

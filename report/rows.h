@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * One run's raw rows in memory, as the analysis reads them: numbers only, nothing derived. What the database lacks is NAN here.
+ * A zeroed struct rows is valid and empty; the owner calls rows_free. */
+#ifndef BENCH_ROWS_H
+#define BENCH_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store.h"
+
+enum rows_axis { ROWS_KV_CACHE, ROWS_BATCH, ROWS_PROMPT_TOKENS, ROWS_NEW_TOKENS, ROWS_AXES };
+extern const char *const rows_axis_names[ROWS_AXES]; /* "kv_cache", ... as suites spell them */
+
+/* Work that is both predicted and counted. Bytes are what must come from memory: the counter sees reads only, so the analytic
+ * side is weights + cached keys and values read. */
+enum rows_metric { ROWS_FLOPS, ROWS_BYTES, ROWS_METRICS };
+extern const char *const rows_metric_names[ROWS_METRICS]; /* as readings spell them */
+
+struct rows_prediction {
+    double work[ROWS_METRICS], roof_ms; /* NAN: not predicted */
+};
+
+struct rows_repetition {
+    int64_t id;
+    int pass; /* index into struct rows.pass; 0 is 'time' */
+    bool warmup;
+    char tokens_hash[24];
+    double *ms;                    /* [new_tokens], by step; NAN: no such row */
+    double *counted[ROWS_METRICS]; /* [new_tokens] */
+};
+
+struct rows_trial {
+    int64_t id;
+    int axis[ROWS_AXES];
+    int unconverged;                   /* -1: not decided */
+    struct rows_prediction *predicted; /* [new_tokens] */
+    struct rows_repetition *rep;
+    int reps;
+    bool multiplexed[ROWS_METRICS]; /* some reading ran for a part of its step only */
+    char why[ROWS_METRICS][200];    /* of the first missing reading, or "" */
+};
+
+struct rows_round {
+    int round;
+    double value;
+};
+
+struct rows_roof {
+    char name[32], kind[16], level[16], how[128];
+    int threads;
+    struct rows_round *round;
+    int rounds;
+};
+
+struct rows {
+    int64_t run;
+    int threads, prompt_ids; /* prompt_ids: length of the run's prompt text in tokens */
+    double tokenize_ms;
+    char (*pass)[32];
+    int passes;
+    struct rows_trial *trial;
+    int trials;
+    struct rows_roof *roof;
+    int roofs;
+    char why[ROWS_METRICS][256]; /* why nothing could count the metric, as calibration or absence say; or "" */
+};
+
+enum { ROWS_STEPS_MAX = 1 << 20 }; /* more new tokens than this is not a run of ours */
+
+/* ERR_USAGE when the run is not there, ERR_FORMAT when its rows cannot be true. */
+int rows_load(struct rows *out, struct store *s, int64_t run, struct err *e);
+void rows_free(struct rows *r);
+
+/* The roof of that name at the run's thread count, or NULL. */
+const struct rows_roof *rows_find_roof(const struct rows *r, const char *name);
+
+/* Values of one step over the repetitions that count (no warm-up), into buf [trial->reps]; returns how many. */
+int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf);
+int rows_step_counted(const struct rows_trial *t, enum rows_metric m, int step, double *buf);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ * At most 100 columns. One line a trial, then what the trials say together: trials that agree share one verdict sentence.
+ * Control characters in texts from the database are shown as '?', so that an old file cannot drive the terminal. */
+#include "summary.h"
+
+#include <math.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "number.h"
+
+enum { WIDTH = 100, CELL = 32, COLUMNS_MAX = 11 };
+
+/* --- reading the document --- */
+
+static const json_t *at(const json_t *o, const char *key)
+{
+    return json_object_get(o, key);
+}
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = at(o, key);
+
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static const char *word(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(at(o, key));
+
+    return s ? s : "-";
+}
+
+/* --- printing --- */
+
+static int columns_of(const char *s, size_t n) /* UTF-8 characters */
+{
+    int columns = 0;
+
+    for (size_t i = 0; i < n; i++)
+        columns += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return columns;
+}
+
+static void put_clean(struct text *out, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        text_add(out, (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? "?" : &s[i], 1);
+}
+
+/* Words of `s` from column `column` on, further lines indented. */
+static void put_wrapped(struct text *out, const char *s, int column, int indent)
+{
+    for (bool first = true; *s; first = false) {
+        size_t n = strcspn(s, " \n");
+        int width = columns_of(s, n);
+        if (!first && column + 1 + width > WIDTH) {
+            text_printf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            text_puts(out, " ");
+            column++;
+        }
+        put_clean(out, s, n);
+        column += width;
+        s += n;
+        s += strspn(s, " \n");
+    }
+    text_puts(out, "\n");
+}
+
+static void put_line(struct text *out, int indent, const char *s)
+{
+    text_printf(out, "%*s", indent, "");
+    put_wrapped(out, s, indent, indent + 2);
+}
+
+/* --- the table --- */
+
+typedef void column_fn(const json_t *trial, char *cell);
+
+static void cell_number(char *cell, double v, int digits)
+{
+    char b[NUMBER_TEXT];
+
+    snprintf(cell, CELL, "%.*s", CELL - 1, number_text(b, v, digits));
+}
+
+static void cell_kv(const json_t *trial, char *cell)
+{
+    snprintf(cell, CELL, "%.8s%s", word(trial, "kv_cache"), json_is_true(at(trial, "unconverged")) ? "*" : "");
+}
+
+static void cell_batch(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(trial, "batch"), 1);
+}
+
+static void cell_prompt(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(trial, "prompt_tokens"), 1);
+}
+
+static void cell_new(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(trial, "new_tokens"), 1);
+}
+
+static void cell_prefill_ms(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(at(at(trial, "prefill"), "ms"), "median"), 3);
+}
+
+static void cell_prefill_rate(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(at(trial, "prefill"), "tokens_per_s"), 3);
+}
+
+static void cell_decode_ms(const json_t *trial, char *cell)
+{
+    const json_t *ms = at(at(trial, "decode"), "ms");
+    char m[NUMBER_TEXT], lo[NUMBER_TEXT], hi[NUMBER_TEXT];
+
+    number_text(m, number(ms, "median"), 3);
+    if (isfinite(number(ms, "lo")))
+        snprintf(cell, CELL, "%.9s [%.8s, %.8s]", m, number_text(lo, number(ms, "lo"), 3),
+                 number_text(hi, number(ms, "hi"), 3));
+    else
+        snprintf(cell, CELL, "%.9s", m);
+}
+
+static void cell_decode_rate(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(at(trial, "decode"), "tokens_per_s"), 3);
+}
+
+static void cell_gflops(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(at(at(trial, "decode"), "verdict"), "gflops"), 3);
+}
+
+static void cell_gbps(const json_t *trial, char *cell)
+{
+    cell_number(cell, number(at(at(trial, "decode"), "verdict"), "gbps"), 3);
+}
+
+static void cell_roof(const json_t *trial, char *cell)
+{
+    double efficiency = number(at(at(trial, "decode"), "verdict"), "efficiency");
+
+    snprintf(cell, CELL, isfinite(efficiency) ? "%.0f %%" : "-", 100 * efficiency);
+}
+
+static const struct {
+    const char *title;
+    column_fn *fill;
+} columns[] = {
+    {"kv", cell_kv},
+    {"batch", cell_batch},
+    {"prompt", cell_prompt},
+    {"new", cell_new},
+    {"prefill ms", cell_prefill_ms},
+    {"tok/s", cell_prefill_rate},
+    {"decode ms/step", cell_decode_ms},
+    {"tok/s", cell_decode_rate},
+    {"GFLOP/s", cell_gflops},
+    {"GB/s", cell_gbps},
+    {"roof", cell_roof},
+};
+_Static_assert(sizeof columns / sizeof *columns == COLUMNS_MAX, "one width a column");
+
+static void fill_cell(int column, const json_t *trial, char *cell)
+{
+    if (trial)
+        columns[column].fill(trial, cell);
+    else
+        snprintf(cell, CELL, "%s", columns[column].title);
+}
+
+static void put_row(struct text *out, const json_t *trial, const int *width)
+{
+    char cell[CELL];
+
+    for (int c = 0; c < COLUMNS_MAX; c++) {
+        if (!width[c])
+            continue;
+        fill_cell(c, trial, cell);
+        text_printf(out, "  %*s", width[c], cell);
+    }
+    text_puts(out, "\n");
+}
+
+static void put_table(struct text *out, const json_t *trials)
+{
+    int width[COLUMNS_MAX] = {0};
+    bool batches = false, unconverged = false;
+    char cell[CELL];
+    const json_t *t;
+    size_t i;
+
+    json_array_foreach(trials, i, t)
+    {
+        batches = batches || number(t, "batch") != 1;
+        unconverged = unconverged || json_is_true(at(t, "unconverged"));
+    }
+    for (int c = 0; c < COLUMNS_MAX; c++) {
+        if (columns[c].fill == cell_batch && !batches)
+            continue;
+        width[c] = (int)strlen(columns[c].title);
+        json_array_foreach(trials, i, t)
+        {
+            fill_cell(c, t, cell);
+            width[c] = (int)strlen(cell) > width[c] ? (int)strlen(cell) : width[c];
+        }
+    }
+    put_row(out, NULL, width);
+    json_array_foreach(trials, i, t) put_row(out, t, width);
+    text_puts(out, "  GFLOP/s, GB/s, roof: of decode; [95 % interval of the median]\n");
+    if (unconverged)
+        text_puts(out, "  * the time budget ended before the interval was as narrow as the suite asks\n");
+}
+
+/* --- sentences --- */
+
+static void put_roofs(struct text *out, const json_t *roofs)
+{
+    struct text line = {0};
+    char v[NUMBER_TEXT], lo[NUMBER_TEXT], hi[NUMBER_TEXT];
+    const json_t *r;
+    size_t i;
+
+    text_puts(&line, "roofs:");
+    json_array_foreach(roofs, i, r)
+    {
+        text_printf(&line, "%s %s %s", i ? "," : "", word(r, "name"), number_text(v, number(r, "value") / 1e9, 3));
+        if (json_integer_value(at(r, "n")) > 1)
+            text_printf(&line, " [%s, %s]", number_text(lo, number(r, "lo") / 1e9, 3),
+                        number_text(hi, number(r, "hi") / 1e9, 3));
+        text_printf(&line, " G%s", word(r, "unit"));
+    }
+    text_puts(&line, json_array_size(roofs) ? "" : " none measured");
+    put_line(out, 0, line.data);
+    text_free(&line);
+}
+
+/* Trials whose verdicts may share a sentence: decode by its arm, prefill by its length. */
+static bool same_verdict(const json_t *a, const json_t *b, const char *phase)
+{
+    const char *key = strcmp(phase, "prefill") == 0 ? "prompt_tokens" : "kv_cache";
+
+    return json_equal(at(a, key), at(b, key)) && json_equal(at(a, "batch"), at(b, "batch")) &&
+           strcmp(word(at(at(a, phase), "verdict"), "kind"), word(at(at(b, phase), "verdict"), "kind")) == 0;
+}
+
+/* The sentence of the group's last trial (the longest generation), and whom it stands for. */
+static void put_verdict(struct text *out, const json_t *trials, size_t first, const char *phase)
+{
+    struct text line = {0};
+    const json_t *head = json_array_get(trials, first), *last = head, *t;
+    double lo = NAN, hi = NAN;
+    size_t i, n = 0;
+
+    json_array_foreach(trials, i, t)
+    {
+        if (!same_verdict(head, t, phase))
+            continue;
+        if (i < first)
+            return;
+        double efficiency = number(at(at(t, phase), "verdict"), "efficiency");
+        lo = fmin(lo, efficiency);
+        hi = fmax(hi, efficiency);
+        last = t;
+        n++;
+    }
+    text_printf(&line, "%s (%s", word(at(at(last, phase), "verdict"), "sentence"), word(last, "label"));
+    if (n > 1)
+        text_printf(&line, "; likewise %zu more", n - 1);
+    if (n > 1 && round(100 * hi) > round(100 * lo))
+        text_printf(&line, ", efficiency %.0f-%.0f %% in all", 100 * lo, 100 * hi);
+    text_puts(&line, ")");
+    put_line(out, 0, line.data);
+    text_free(&line);
+}
+
+static void put_verdicts(struct text *out, const json_t *trials)
+{
+    static const char *const phases[] = {"prefill", "decode"};
+    const json_t *t;
+    size_t i;
+
+    for (int p = 0; p < 2; p++)
+        json_array_foreach(trials, i, t) if (json_is_object(at(t, phases[p]))) put_verdict(out, trials, i, phases[p]);
+}
+
+/* One line an arm: its fits stand next to each other in the document. */
+static void put_growth(struct text *out, const json_t *fits)
+{
+    struct text line = {0};
+    const json_t *f;
+    size_t i;
+
+    json_array_foreach(fits, i, f)
+    {
+        const json_t *arm = at(f, "arm");
+        if (i == 0 || !json_equal(arm, at(json_array_get(fits, i - 1), "arm"))) {
+            line.len = 0;
+            text_printf(&line, "growth with new tokens T, kv_cache=%s prompt=%.0f: ", word(arm, "kv_cache"),
+                        number(arm, "prompt_tokens"));
+        }
+        text_printf(&line, "%s ~ T^%.2f", word(f, "metric"), number(f, "exponent"));
+        if (number(f, "lo") < number(f, "hi"))
+            text_printf(&line, " [%.2f, %.2f]", number(f, "lo"), number(f, "hi"));
+        text_printf(&line, " (%s), ", word(f, "source"));
+        if (i + 1 < json_array_size(fits) && json_equal(arm, at(json_array_get(fits, i + 1), "arm")))
+            continue;
+        text_printf(&line, "theory %s: %.0f to %.0f, at these lengths %.2f", word(f, "theory"), number(f, "theory_lo"),
+                    number(f, "theory_hi"), number(f, "theory_here"));
+        put_line(out, 0, line.data);
+    }
+    text_free(&line);
+}
+
+/* Extremes of counted / analytic - 1 over the trials; why: of the first that was not counted. */
+struct errors {
+    double lo, hi;
+    const char *why;
+};
+
+static struct errors amount_errors(const json_t *trials, const char *phase, const char *metric)
+{
+    struct errors out = {NAN, NAN, NULL};
+    const json_t *t;
+    size_t i;
+
+    json_array_foreach(trials, i, t)
+    {
+        const json_t *amount = at(at(t, phase), metric);
+        double error = number(amount, "error");
+        out.lo = fmin(out.lo, error);
+        out.hi = fmax(out.hi, error);
+        if (amount && !isfinite(error) && !out.why)
+            out.why = word(amount, "why");
+    }
+    return out;
+}
+
+static void put_counted(struct text *out, const json_t *trials)
+{
+    static const struct {
+        const char *phase, *metric, *name;
+    } kinds[] = {{"prefill", "flops", "prefill FLOPs"},
+                 {"decode", "flops", "decode FLOPs"},
+                 {"prefill", "bytes", "prefill DRAM bytes"},
+                 {"decode", "bytes", "decode DRAM bytes"}};
+    struct text line = {0};
+    const char *why = NULL;
+    int counted = 0;
+
+    text_puts(&line, "counted against analytic:");
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        struct errors e = amount_errors(trials, kinds[k].phase, kinds[k].metric);
+        why = why ? why : e.why;
+        if (!isfinite(e.lo))
+            continue;
+        text_printf(&line, "%s %s %+.1f", counted++ ? "," : "", kinds[k].name, 100 * e.lo);
+        if (e.hi - e.lo >= 0.001)
+            text_printf(&line, " to %+.1f", 100 * e.hi);
+        text_puts(&line, " %");
+    }
+    if (counted < 4 && why)
+        text_printf(&line, "%s %snot counted (%s)", counted ? ";" : "", counted ? "some " : "", why);
+    if (counted || why)
+        put_line(out, 0, line.data);
+    text_free(&line);
+}
+
+static void put_overhead(struct text *out, const json_t *overhead)
+{
+    struct text line = {0};
+    const json_t *o;
+    size_t i;
+
+    text_puts(&line, "counting costs:");
+    json_array_foreach(overhead, i, o) text_printf(&line, "%s %s %s %+.1f %%", i ? "," : "", word(o, "pass"), word(o, "phase"),
+                                                   100 * number(at(o, "ratio"), "median"));
+    if (json_array_size(overhead))
+        put_line(out, 0, line.data);
+    text_free(&line);
+}
+
+static void put_claims(struct text *out, const json_t *claims)
+{
+    static const struct {
+        const char *result, *shown;
+    } names[] = {{"held", "HELD"}, {"not held", "NOT HELD"}, {"undecided", "UNDECIDED"}, {"-", "not judged"}};
+    const json_t *c;
+    size_t i;
+
+    json_array_foreach(claims, i, c)
+    {
+        const char *shown = "?";
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (strcmp(names[k].result, word(c, "result")) == 0)
+                shown = names[k].shown;
+        text_printf(out, "%-10s ", shown);
+        put_wrapped(out, word(c, "text"), 11, 11);
+        if (json_is_string(at(c, "evidence"))) {
+            text_printf(out, "%11s", "");
+            put_wrapped(out, word(c, "evidence"), 11, 11);
+        }
+    }
+}
+
+static void put_head(struct text *out, const json_t *document)
+{
+    const json_t *run = at(document, "run"), *model = at(document, "model");
+    struct text line = {0};
+
+    text_printf(&line, "run %lld, %s: %s %s (%s), backend %s, %lld threads", (long long)json_integer_value(at(run, "id")),
+                word(run, "suite"), word(model, "name"), word(model, "dtype"), word(model, "weights"), word(run, "backend"),
+                (long long)json_integer_value(at(run, "threads")));
+    if (json_is_null(at(run, "finished")))
+        text_puts(&line, "; unfinished");
+    if (json_is_string(at(run, "problem")))
+        text_printf(&line, "; %s: %s", word(run, "outcome"), word(run, "problem"));
+    put_line(out, 0, line.data);
+    text_free(&line);
+}
+
+void summary_text(const json_t *document, struct text *out)
+{
+    const json_t *trials = at(document, "trials");
+
+    put_head(out, document);
+    text_puts(out, "\n");
+    put_table(out, trials);
+    text_puts(out, "\n");
+    put_roofs(out, at(document, "roofs"));
+    put_verdicts(out, trials);
+    put_growth(out, at(document, "fits"));
+    put_counted(out, trials);
+    put_overhead(out, at(document, "overhead"));
+    if (json_array_size(at(document, "claims")))
+        text_puts(out, "\n");
+    put_claims(out, at(document, "claims"));
+}
+
+/* --- the list of runs --- */
+
+static const char *column(sqlite3_stmt *st, int i)
+{
+    const unsigned char *s = sqlite3_column_text(st, i);
+
+    return s ? (const char *)s : "";
+}
+
+int summary_list(struct store *s, struct text *out, struct err *e)
+{
+    static const char sql[] =
+        "SELECT id, suite, model, started, (SELECT count(*) FROM repetition r JOIN trial t ON t.id = r.trial "
+        "WHERE t.run = run.id), CASE WHEN finished IS NULL THEN 'unfinished' ELSE coalesce(outcome, '-') END "
+        "FROM run ORDER BY id";
+    sqlite3_stmt *st = NULL;
+    int got = sqlite3_prepare_v2(store_handle(s), sql, -1, &st, NULL);
+
+    text_printf(out, "%4s  %-20s  %-24s  %-20s  %5s  %s\n", "run", "suite", "model", "started", "reps", "outcome");
+    while (got == SQLITE_OK || got == SQLITE_ROW) {
+        got = sqlite3_step(st);
+        if (got != SQLITE_ROW)
+            break;
+        struct text line = {0};
+        text_printf(&line, "%4s  %-20s  %-24s  %-20s  %5s  %s", column(st, 0), column(st, 1), column(st, 2), column(st, 3),
+                    column(st, 4), column(st, 5));
+        put_clean(out, line.data, line.len);
+        text_puts(out, "\n");
+        text_free(&line);
+    }
+    int code = got == SQLITE_DONE ? 0 : store_error(s, e);
+    sqlite3_finalize(st);
+    return code;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * Missing is said in words, never left blank and never 0. */
+#include "words.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "number.h"
+
+static const char missing[] = "not measured";
+
+const json_t *words_at(const json_t *object, const char *path)
+{
+    char key[64];
+
+    while (object) {
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        object = json_object_get(object, key);
+        if (!path[n])
+            break;
+        path += n + 1;
+    }
+    return json_is_null(object) ? NULL : object;
+}
+
+double words_number_at(const json_t *object, const char *path)
+{
+    const json_t *v = words_at(object, path);
+
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+const char *words_string_at(const json_t *object, const char *path)
+{
+    return json_string_value(words_at(object, path));
+}
+
+const char *words_value(char buf[WORDS_MAX], double v, const char *unit)
+{
+    char number[NUMBER_TEXT];
+
+    if (isfinite(v))
+        snprintf(buf, WORDS_MAX, "%s%s%s", number_text(number, v, 3), *unit ? " " : "", unit);
+    else
+        snprintf(buf, WORDS_MAX, "%s", missing);
+    return buf;
+}
+
+const char *words_estimate(char buf[WORDS_MAX], const json_t *e, const char *unit)
+{
+    double lo = words_number_at(e, "lo"), hi = words_number_at(e, "hi");
+    char low[NUMBER_TEXT], high[NUMBER_TEXT];
+
+    words_value(buf, words_number_at(e, "median"), unit);
+    size_t n = strlen(buf);
+    if (isfinite(lo) && isfinite(hi))
+        snprintf(buf + n, WORDS_MAX - n, " [%s, %s]", number_text(low, lo, 3), number_text(high, hi, 3));
+    return buf;
+}
+
+const char *words_scaled(char buf[WORDS_MAX], double v, const char *unit)
+{
+    static const char *const prefix[] = {"", "k", "M", "G", "T", "P"};
+    char scaled[16];
+    int p = 0;
+
+    while (fabs(v) >= 999.5 && p < 5) {
+        v /= 1000;
+        p++;
+    }
+    snprintf(scaled, sizeof scaled, "%s%s", prefix[p], unit);
+    return words_value(buf, v, scaled);
+}
+
+const char *words_percent(char buf[WORDS_MAX], double share)
+{
+    return words_value(buf, 100 * share, "%");
+}
+
+const char *words_change(char buf[WORDS_MAX], double share)
+{
+    if (!isfinite(share))
+        return words_value(buf, share, "");
+    snprintf(buf, WORDS_MAX, "%+.2f %%", 100 * share);
+    return buf;
+}
+
+void words_markdown(struct text *out, const char *bytes)
+{
+    for (; *bytes; bytes++) {
+        if (*bytes == '\n' || *bytes == '\r') {
+            text_puts(out, " ");
+            continue;
+        }
+        if (strchr("\\`*_[]<>|~&$#", *bytes))
+            text_puts(out, "\\");
+        text_add(out, bytes, 1);
+    }
+}
+
+void words_quoted(struct text *out, const char *bytes)
+{
+    text_puts(out, "\"");
+    for (const unsigned char *p = (const unsigned char *)bytes; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            text_printf(out, "\\%c", *p);
+        else if (*p == '\n' || *p == '\t' || *p == '\r')
+            text_puts(out, *p == '\n' ? "\\n" : *p == '\t' ? "\\t" : "\\r");
+        else if (*p < 0x20 || *p == 0x7f)
+            text_printf(out, "\\u%04x", *p);
+        else
+            text_add(out, (const char *)p, 1);
+    }
+    text_puts(out, "\"");
+}

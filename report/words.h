@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * Values of a run's document as words: three significant digits with their unit, "not measured" for what is missing, and text
+ * made safe for its place. Not for the measured path. */
+#ifndef BENCH_WORDS_H
+#define BENCH_WORDS_H
+
+#include <jansson.h>
+
+#include "text.h"
+
+enum { WORDS_MAX = 96 };
+
+/* The value at a path of keys ("decode.ms.median"), NULL when any is missing or null. */
+const json_t *words_at(const json_t *object, const char *path);
+double words_number_at(const json_t *object, const char *path);      /* NAN when missing */
+const char *words_string_at(const json_t *object, const char *path); /* NULL when missing */
+
+/* Each writes into buf and returns it. */
+const char *words_value(char buf[WORDS_MAX], double v, const char *unit);           /* "4.28 ms" */
+const char *words_estimate(char buf[WORDS_MAX], const json_t *e, const char *unit); /* "4.28 ms [4.25, 4.29]" */
+const char *words_scaled(char buf[WORDS_MAX], double v, const char *unit);          /* "1.18 GFLOP" */
+const char *words_percent(char buf[WORDS_MAX], double share);                       /* "57.4 %" */
+const char *words_change(char buf[WORDS_MAX], double share);                        /* "+0.51 %" */
+
+/* Appends bytes with every character that means something in a Markdown table escaped, line ends as spaces. */
+void words_markdown(struct text *out, const char *bytes);
+/* Appends "bytes" in quotation marks on one line, what cannot be seen as \n, \t, \u0007. */
+void words_quoted(struct text *out, const char *bytes);
+
+#endif
