@@ -8,8 +8,10 @@
 
 static json_t *amount_json(const struct amount *a)
 {
+    const char *provenance = !isfinite(a->counted) ? "analytic" : a->multiplexed ? "multiplexed" : "counter";
+
     return json_pack("{s:o, s:o, s:o, s:s, s:o}", "analytic", document_number(a->analytic), "counted",
-                     document_number(a->counted), "error", document_number(a->error), "provenance", a->provenance, "why",
+                     document_number(a->counted), "error", document_number(a->error), "provenance", provenance, "why",
                      a->why[0] ? document_text(a->why, strlen(a->why)) : json_null());
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TIME_SAMPLES = 5 };
 static const double enough_counted = 0.5; /* share of decode steps below which their mean says nothing */
 
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t)
@@ -76,11 +77,11 @@ static void add_repetition(struct figures *f, const struct rows_trial *t, const 
 
 static bool alloc_samples(struct figures *f, int reps)
 {
-    struct sample *all[] = {&f->prefill.sample, &f->decode.sample, &f->loop, &f->total, &f->tpot};
+    struct sample *all[TIME_SAMPLES] = {&f->prefill.sample, &f->decode.sample, &f->loop, &f->total, &f->tpot};
     bool ok = true;
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        all[i]->x = malloc((size_t)(reps + 1) * sizeof *all[i]->x);
+    for (int i = 0; i < TIME_SAMPLES; i++) {
+        all[i]->x = malloc(((size_t)reps + 1) * sizeof *all[i]->x);
         ok = ok && all[i]->x;
     }
     return ok;
@@ -105,7 +106,7 @@ static void estimate_times(struct figures *f, const double *pool, double tokeniz
 static int compute_times(struct figures *f, const struct rows *r, const struct rows_trial *t, struct err *e)
 {
     /* One more repetition's room: median_of puts its finite values behind the pool before they are added to it. */
-    double *pool = calloc((size_t)(t->reps + 1), (size_t)t->axis[ROWS_NEW_TOKENS] * sizeof *pool);
+    double *pool = calloc((size_t)t->reps + 1, (size_t)t->axis[ROWS_NEW_TOKENS] * sizeof *pool);
 
     if (!pool || !alloc_samples(f, t->reps)) {
         free(pool);
@@ -160,11 +161,10 @@ static void explain_uncounted(struct amount *a, const struct rows *r, const stru
 static void compute_amount(struct amount *a, const struct rows *r, const struct rows_trial *t, enum rows_metric m,
                            const struct tally *sum)
 {
-    *a = (struct amount){sum->analytic / sum->steps, NAN, NAN, "analytic", ""};
+    *a = (struct amount){sum->analytic / sum->steps, NAN, NAN, t->multiplexed[m], ""};
     if (sum->counted_steps > 0 && sum->counted_steps >= enough_counted * sum->steps) {
         a->counted = sum->counted / sum->counted_steps;
         a->error = sum->analytic_where_counted > 0 ? sum->counted / sum->analytic_where_counted - 1 : NAN;
-        a->provenance = t->multiplexed[m] ? "multiplexed" : "counter";
     }
     if (sum->counted_steps < sum->steps)
         explain_uncounted(a, r, t, m, sum);
@@ -173,7 +173,7 @@ static void compute_amount(struct amount *a, const struct rows *r, const struct 
 static int compute_work(struct figures *f, const struct rows *r, const struct rows_trial *t, struct err *e)
 {
     int steps = t->axis[ROWS_NEW_TOKENS];
-    double *buf = malloc((size_t)(t->reps + 1) * sizeof *buf);
+    double *buf = malloc(((size_t)t->reps + 1) * sizeof *buf);
 
     if (!buf)
         return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
@@ -196,7 +196,7 @@ static int compute_work(struct figures *f, const struct rows *r, const struct ro
 static bool counted_both(const struct phase *p)
 {
     for (int m = 0; m < ROWS_METRICS; m++)
-        if (!isfinite(p->amount[m].counted) || strcmp(p->amount[m].provenance, "counter") != 0)
+        if (!isfinite(p->amount[m].counted) || p->amount[m].multiplexed)
             return false;
     return true;
 }
@@ -234,10 +234,12 @@ static void compute_predicted(struct figures *f, const struct rows_trial *t)
 
 static void compute_tokens(struct figures *f, const struct rows_trial *t)
 {
-    f->tokens_hash = t->reps ? t->rep[0].tokens_hash : NULL;
+    const char *first = t->reps ? t->rep[0].tokens_hash : NULL;
+
+    f->tokens_hash = first;
     f->tokens_agree = true;
-    for (int i = 1; i < t->reps; i++)
-        f->tokens_agree = f->tokens_agree && strcmp(t->rep[i].tokens_hash, f->tokens_hash) == 0;
+    for (int i = 1; first && i < t->reps; i++)
+        f->tokens_agree = f->tokens_agree && strcmp(t->rep[i].tokens_hash, first) == 0;
 }
 
 int figures_open(struct figures **out, const struct rows *r, struct err *e)
@@ -245,8 +247,11 @@ int figures_open(struct figures **out, const struct rows *r, struct err *e)
     struct verdict_roof compute = figures_roof(rows_find_roof(r, FIGURES_COMPUTE_ROOF), FIGURES_COMPUTE_ROOF);
     struct verdict_roof bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF), FIGURES_BANDWIDTH_ROOF);
     struct figures *f = calloc((size_t)r->trials + 1, sizeof *f);
-    int code = f ? 0 : err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
+    int code = 0;
 
+    *out = f;
+    if (!f)
+        return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
     for (int i = 0; code == 0 && i < r->trials; i++) {
         const struct rows_trial *t = &r->trial[i];
         code = compute_times(&f[i], r, t, e);
@@ -261,9 +266,8 @@ int figures_open(struct figures **out, const struct rows *r, struct err *e)
     }
     if (code < 0) {
         figures_close(f, r);
-        f = NULL;
+        *out = NULL;
     }
-    *out = f;
     return code;
 }
 

@@ -19,7 +19,7 @@ struct sample { /* one value a repetition; belongs to the figures it came from *
 
 struct amount {
     double analytic, counted, error; /* of prefill, or of the mean decode step; error over the steps that were counted */
-    const char *provenance;          /* "counter", "multiplexed", or "analytic" when not counted */
+    bool multiplexed;                /* counted for a part of some step only */
     char why[256];                   /* why not counted, or not wholly; or "" */
 };
 

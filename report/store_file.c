@@ -113,7 +113,7 @@ out:
 /* Ours, or an empty file that may become ours; nothing has been written when this refuses. */
 static int check_identity(struct store *s, bool readonly, struct err *e)
 {
-    struct identity id;
+    struct identity id = {0};
     int code = identify(s, &id, e);
 
     if (code < 0)

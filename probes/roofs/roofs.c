@@ -82,8 +82,7 @@ static void run_triad(const struct roofs *r, struct roof_worker *me, const struc
     r->kernels->write[job->variant].triad(me->part, me->part + n, me->part + 2 * n, job->bytes);
 }
 
-/* --- what each roof consists of: fills job for the variant; false when there is none (no variant 0: no such level) ---------
- */
+/* --- what each roof consists of: fills job for the variant; false when there is none (no variant 0: no such level) ------ */
 
 static bool plan_fma(const struct roofs *r, int variant, struct roof_job *job)
 {

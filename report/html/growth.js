@@ -160,7 +160,7 @@ export function cumulative(doc) {
           ]),
           '.',
         ]
-      : 'Lines: sum of the step medians. No power law: it needs at least two lengths of an arm.',
+      : 'Lines: sum of the step medians. No power law: too few lengths of an arm.',
     label: `Line chart of cumulative milliseconds against generated tokens. ${fitted.map((a) => `${armName(a.kv)} grows with exponent ${digits(a.fit.exponent)}`).join('; ')}`,
     option: ({view: v, shown}) => ({
       ...axes(v, 'generated tokens T', 'ms'),
@@ -217,7 +217,7 @@ export function speedup(doc) {
     label: `Chart of speed-up by length: ${found.map((p) => `${digits(p.speedup.median)} at ${p.new_tokens} tokens`).join(', ')}.`,
     option: () => {
       const base = axes(
-        {x: [0, 1], y: [0, Math.max(1.1, ...s.map((x) => x.hi)) * 1.15]},
+        {x: [0, 1], y: [0, Math.max(1.1, ...s.flatMap((x) => [x.median, x.hi ?? 0])) * 1.2]},
         'generated tokens',
         '× faster',
       );
@@ -242,14 +242,6 @@ export function speedup(doc) {
             data: s.map((x) => x.median),
             lineStyle: {width: 1.8, color: colour('accent')},
             itemStyle: {color: colour('accent')},
-            label: {
-              show: true,
-              position: 'top',
-              distance: 9,
-              formatter: (q) => `${digits(q.value)}×`,
-              color: colour('ink'),
-              fontWeight: 600,
-            },
             markLine: {
               silent: true,
               symbol: 'none',
@@ -259,8 +251,24 @@ export function speedup(doc) {
               data: [{yAxis: 1}],
             },
           },
+          {
+            type: 'scatter',
+            silent: true,
+            symbolSize: 1,
+            itemStyle: {opacity: 0},
+            z: 6,
+            data: s.map((x) => Math.max(x.median, x.hi ?? 0)),
+            label: {
+              show: true,
+              position: 'top',
+              distance: 9,
+              formatter: (q) => `${digits(s[q.dataIndex].median)}×`,
+              color: colour('ink'),
+              fontWeight: 600,
+            },
+          },
           bars(
-            s.map((x, i) => [i, x.lo, x.hi]),
+            s.flatMap((x, i) => (known(x.lo) ? [[i, x.lo, x.hi]] : [])),
             colour('accent'),
           ),
         ],
@@ -286,7 +294,7 @@ export function speedupTable(doc) {
 
 const speedupTip = (p) =>
   tip(`${p.new_tokens} new tokens`, [
-    ['speed-up', `${digits(p.speedup.median)}× [${digits(p.speedup.lo)}, ${digits(p.speedup.hi)}]`],
+    ['speed-up', range(p.speedup)],
     ['without', range(p.off.total_ms, 'ms')],
     ['with', range(p.on.total_ms, 'ms')],
   ]);
@@ -302,7 +310,7 @@ const METRIC = {
 /* The exponents beside the theory. */
 export function exponents(doc) {
   if (!doc.fits.length)
-    return h('p', null, missing('No growth exponents: a fit needs at least two finished lengths of an arm.'));
+    return h('p', null, missing('No growth exponents: too few lengths of an arm were finished for a fit.'));
   const cell = (x) => (known(x) ? digits(x) : missing('not known'));
   const rows = doc.fits.map((f) => [
     `${armName(f.arm.kv_cache)}, prompt ${f.arm.prompt_tokens}`,

@@ -38,19 +38,35 @@ const roofName = (name) => name.replace(/^l(\d)/, 'L$1').replace(/^dram/, 'DRAM'
 function viewOf(points, lines, ridge) {
   const xs = points.map((p) => p.v.ai),
     ys = points.map((p) => p.v.gflops);
-  const peak = lines.compute.length ? lines.compute[0].value / GIGA : Math.max(1, ...ys);
   const centre = ridge ? ridge.ai : xs[0] || 1;
+  const highest = Math.max(...ys, ...lines.bandwidth.map((r) => (r.value / GIGA) * centre));
+  const peak = lines.compute.length ? lines.compute[0].value / GIGA : highest;
   const x = [below(Math.min(...xs, centre / 4) / 3), above(Math.max(...xs, centre * 4) * 5)];
   return {x, y: [below(Math.min(...ys, peak / 20) / 3), above(peak * 1.5)], logX: true, logY: true};
 }
 
-function slope(roof, main, peak, view) {
+/* Where a slope is labelled: above its line near the left end; of lines close together the second further along, the third
+ * below its line. */
+function labelPlaces(roofs) {
+  const places = [
+    {position: 'insideStartTop', along: 0.08},
+    {position: 'insideStartTop', along: 0.5},
+    {position: 'insideStartBottom', along: 0.08},
+  ];
+  let next = 0;
+  return roofs.map((r, i) => {
+    next = i && roofs[i - 1].value / r.value < 1.6 ? (next + 1) % places.length : 0;
+    return places[next];
+  });
+}
+
+function slope(roof, main, peak, view, place) {
   const gbs = roof.value / GIGA,
     end = peak / gbs;
   const x0 = Math.max(view.x[0], view.y[0] / gbs),
     x1 = Math.min(view.x[1], end, view.y[1] / gbs);
   const room = x1 > x0 * 1.3,
-    start = 10 ** (log(x0) + (log(x1) - log(x0)) * 0.08);
+    start = 10 ** (log(x0) + (log(x1) - log(x0)) * place.along);
   return {
     type: 'line',
     silent: true,
@@ -73,7 +89,7 @@ function slope(roof, main, peak, view) {
       animation: false,
       lineStyle: {color: 'transparent'},
       label: {
-        position: 'insideStartTop',
+        position: place.position,
         distance: 2,
         formatter: `${roofName(roof.name)} ${scaled(roof.value, 'B/s')}`,
         color: colour('memory'),
@@ -112,7 +128,8 @@ function level(roof, index, main, widest, view, narrow) {
       lineStyle: {color: 'transparent'},
       label: {
         position: index === 0 ? 'insideEndTop' : 'insideEndBottom',
-        formatter: narrow && index ? roof.name : `${roof.name} ${scaled(roof.value, 'FLOP/s')}`,
+        show: index === 0 || !narrow,
+        formatter: `${roof.name} ${scaled(roof.value, 'FLOP/s')}`,
         color: colour('compute'),
         fontSize: 11.5,
         fontWeight: main ? 700 : 400,
@@ -214,6 +231,7 @@ function optionOf(doc, points, lines) {
       },
       data: [[doc.ridge.ai, peak]],
     };
+  const places = labelPlaces(lines.bandwidth);
   return ({view, shown, width}) => {
     const visible = points.filter((p) => shown(p.key)),
       narrow = width < 560;
@@ -222,7 +240,7 @@ function optionOf(doc, points, lines) {
       tooltip: {formatter: (q) => (q.data?.p ? pointTip(q.data.p) : '')},
       series: [
         ...bands(doc, lines, peak, view),
-        ...lines.bandwidth.map((r) => slope(r, r.name === doc.ridge?.bandwidth, peak, view)),
+        ...lines.bandwidth.map((r, i) => slope(r, r.name === doc.ridge?.bandwidth, peak, view, places[i])),
         ...lines.compute.map((r, i) =>
           level(r, i, r.name === doc.ridge?.compute, lines.bandwidth[0]?.value, view, narrow),
         ),
@@ -267,7 +285,7 @@ export function roofline(doc) {
     keys,
     views: [viewOf(points, lines, doc.ridge)],
     option: optionOf(doc, points, lines),
-    caption: `Left of the ridge memory limits, right of it arithmetic does; the distance below the roof is what is lost. ${ridge} Filled points: work counted by hardware; hollow: computed from shapes. Upright bars: 95 % interval. Bands: lowest and highest round of a main roof.`,
+    caption: `Left of the ridge memory limits, right of it arithmetic does; the distance below the roof is what is lost. ${ridge} Filled points: work counted by hardware; hollow: computed from shapes. Upright bars: 95 % interval. Bands: lowest and highest round of a main roof; dashed: other roofs. Some points coincide: the keys hide the ones on top.`,
     label: `Roofline chart: ${points.length} points of prefill and decode and ${doc.roofs.length} measured roofs; the numbers are in the tables of trials and roofs.`,
   });
 }
