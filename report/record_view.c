@@ -13,6 +13,7 @@
 
 struct view {
     json_t *root;
+    double layers;
     bool failed; /* out of memory, or a text that is no UTF-8 */
 };
 
@@ -304,6 +305,8 @@ static void put_cache_sizes(struct view *v, json_t *row, const json_t *t)
         text_puts(&text, ", were it kept");
     put_text(v, row, "formula", &text);
     text_printf(&text, isfinite(allocated) ? "%.0f" : "not recorded", allocated);
+    if (!json_array_size(shape) && allocated * v->layers == formula)
+        text_puts(&text, ", one layer while it is computed");
     put_text(v, row, "allocated", &text);
 }
 
@@ -316,7 +319,7 @@ static void fill_cache(struct view *v, json_t *row, const json_t *t)
 /* "2 x 6 layers x 12 heads x 64 = 9216 numbers = 36864 bytes" */
 static void put_cache(struct view *v, const json_t *d, const json_t *t)
 {
-    double layers = words_number_at(d, "model.layers"), heads = words_number_at(d, "model.kv_heads");
+    double layers = v->layers, heads = words_number_at(d, "model.kv_heads");
     double dim = words_number_at(d, "model.head_dim");
     struct text text = {0};
 
@@ -346,13 +349,38 @@ static void fill_fit(struct view *v, json_t *row, const json_t *f)
     put_text(v, row, "arm", &text);
     put_md(v, row, "metric", words_string_at(f, "metric"), "?");
     put_md(v, row, "source", words_string_at(f, "source"), "?");
-    text_printf(&text, "%s [%s, %s]", words_value(b, words_number_at(f, "exponent"), ""),
-                words_value(low, words_number_at(f, "lo"), ""), words_value(high, words_number_at(f, "hi"), ""));
+    text_puts(&text, words_value(b, words_number_at(f, "exponent"), ""));
+    if (isfinite(words_number_at(f, "lo")))
+        text_printf(&text, " [%s, %s]", words_value(low, words_number_at(f, "lo"), ""),
+                    words_value(high, words_number_at(f, "hi"), ""));
     put_text(v, row, "exponent", &text);
     put(v, row, "here", words_value(b, words_number_at(f, "theory_here"), ""));
     put_md(v, row, "theory", words_string_at(f, "theory"), "none stated");
     text_printf(&text, isfinite(lo) ? "%.0f to %.0f" : "none stated", lo, hi);
     put_text(v, row, "limits", &text);
+}
+
+/* The number of a reason in the list of reasons, which grows when it is new. */
+static void put_reason(struct view *v, json_t *row, const char *why)
+{
+    json_t *reasons = json_object_get(v->root, "reasons"), *reason;
+    struct text text = {0};
+    size_t i;
+
+    words_markdown(&text, why);
+    json_array_foreach(reasons, i, reason)
+    {
+        if (strcmp(words_string_at(reason, "reason"), text.data) == 0)
+            break;
+    }
+    if (i == json_array_size(reasons)) {
+        reason = add_row(v, reasons);
+        put(v, reason, "reason", text.data);
+        put_json(v, reason, "number", json_integer((json_int_t)i + 1));
+    }
+    text_free(&text);
+    text_printf(&text, "see %zu", i + 1);
+    put_text(v, row, "why", &text);
 }
 
 static void put_amount(struct view *v, json_t *list, const json_t *trial, const char *phase, const char *metric)
@@ -373,7 +401,10 @@ static void put_amount(struct view *v, json_t *list, const json_t *trial, const 
     put(v, row, "counted", isfinite(counted) ? words_scaled(b, counted, unit[bytes]) : "not counted");
     put(v, row, "error", isfinite(counted) ? words_change(b, words_number_at(a, "error")) : "none");
     put(v, row, "provenance", isfinite(counted) ? words_string_at(a, "provenance") : "analytic");
-    put_md(v, row, "why", words_string_at(a, "why"), isfinite(counted) ? "" : "no counter was read");
+    if (isfinite(counted))
+        put_md(v, row, "why", words_string_at(a, "why"), "");
+    else
+        put_reason(v, row, words_string_at(a, "why") ? words_string_at(a, "why") : "no reason was recorded");
 }
 
 static void put_amounts(struct view *v, const json_t *d)
@@ -383,6 +414,7 @@ static void put_amounts(struct view *v, const json_t *d)
     size_t i;
 
     put_json(v, v->root, "amounts", list);
+    put_json(v, v->root, "reasons", json_array());
     json_array_foreach((json_t *)words_at(d, "trials"), i, trial)
     {
         for (int p = 0; p < 2; p++) {
@@ -476,7 +508,7 @@ static void put_method(struct view *v, const json_t *d)
 int record_view(json_t **out, const json_t *document, struct err *e)
 {
     const json_t *t = main_trial(document);
-    struct view v = {.root = json_object()};
+    struct view v = {.root = json_object(), .layers = words_number_at(document, "model.layers")};
 
     put_identity(&v, document, t);
     put_setting(&v, document, t);

@@ -178,7 +178,7 @@ enum { PLAN_ROOF_MS = 40 };
 int plan_print(struct plan *p, FILE *out, struct err *e)
 {
     struct roofs *roofs = NULL;
-    double flops_roof, bytes_roof, ns, total = 0;
+    double flops_roof = 0, bytes_roof = 0, ns, total = 0;
     int code = roofs_open(&roofs, p->team.threads, PLAN_ROOF_MS, e);
 
     if (code == 0)

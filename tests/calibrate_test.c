@@ -2,12 +2,7 @@
  * Counters are believed only when they count known work rightly. The first part judges single comparisons; the second puts a
  * machine with a fault of its own under the PAPI probe (its events and its known work are made here, so that every fault can be
  * had on every machine); the third bends the readings of the real library. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Which cells a matrix has, in which order they are listed, and in which order a round visits them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "check.h"
 
-#include <cmocka.h>
 #include <string.h>
 
 #include "suite.h"

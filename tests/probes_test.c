@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Probes: their names, what the light ones measure, that counters are per worker and summed, what is refused as implausible,
  * what the witness and the doctor say. Counting runs on the real library, with page faults: every machine has them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include <linux/perf_event.h>
 #include <math.h>

@@ -163,7 +163,9 @@ static void work_that_was_not_counted_says_why(void **state)
     struct fixture *f = *state;
     struct text t = fill(f);
 
-    assert_says(&t, " | not counted | none | analytic | all four readings of papi:bytes were implausible");
+    assert_says(&t, " | not counted | none | analytic | see 1 |\n");
+    assert_says(&t, "\n1. all four readings of papi:bytes were implausible (\\>= 2^46) and thrown away\n");
+    assert_null(strstr(t.data, "\n2. "));
     text_free(&t);
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Roofs: every ceiling is measured, hangs together with the others as physics demands, and says how it was taken. No absolute
  * speed is asserted; where two roofs are compared, the best of a few rounds counts, for the machine may be shared. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include <math.h>
 #include <stdlib.h>

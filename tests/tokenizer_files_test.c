@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The files a tokenizer is read from: what a tokenizer.json may ask for and gets, and the one sentence that each wrong file is
  * refused with. */
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Byte-level BPE: known ids, every character and every byte there and back, long text in short time, three kinds of
  * files that agree, and js-tiktoken's opinion. What files may say is in tokenizer_files_test.c. */
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "check.h"
 
 #include <jansson.h>
 #include <pthread.h>

@@ -183,7 +183,7 @@ static int read_pre_tokenizer(struct tokenizer *t, const json_t *pre, struct err
     const json_t *steps = json_object_get(pre, "pretokenizers");
     const json_t *split = json_array_get(steps, 0), *bytes = json_array_get(steps, 1);
     const char *pattern = bpe_gpt2_pattern;
-    bool use_regex;
+    bool use_regex = false;
     int code;
 
     if (has_type(pre, "ByteLevel")) {

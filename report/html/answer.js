@@ -93,7 +93,12 @@ function lead(doc) {
         ' with it.',
       ]
     : null;
-  const sure = speedup.lo > 1 || speedup.hi < 1 ? '' : ' The interval holds 1: this is undecided.';
+  const interval = known(speedup.lo) ? ` [${digits(speedup.lo)}, ${digits(speedup.hi)}]` : '';
+  const sure = !interval
+    ? ' A single repetition gives no interval, so this is undecided.'
+    : speedup.lo > 1 || speedup.hi < 1
+      ? ''
+      : ' The interval holds 1: this is undecided.';
   return h(
     'p',
     {class: 'lead'},
@@ -103,7 +108,7 @@ function lead(doc) {
     h('strong', null, ms(off.total_ms.median)),
     ' without it: ',
     h('strong', null, `${digits(speedup.median)} times`),
-    ` as long [${digits(speedup.lo)}, ${digits(speedup.hi)}].${sure}`,
+    ` as long${interval}.${sure}`,
     grows,
   );
 }

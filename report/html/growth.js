@@ -95,7 +95,7 @@ function latencyTip(arms, step) {
       const s = a.steps.find((x) => x.step === step);
       return s
         ? [
-            [armName(a.kv), `${ms(s.ms)} [${digits(s.lo)}, ${digits(s.hi)}]`],
+            [armName(a.kv), range({median: s.ms, lo: s.lo, hi: s.hi}, 'ms')],
             ['attends to', `${s.kv_len} tokens`],
           ]
         : [];
@@ -255,7 +255,7 @@ export function speedup(doc) {
             type: 'scatter',
             silent: true,
             symbolSize: 1,
-            itemStyle: {opacity: 0},
+            itemStyle: {color: 'transparent'},
             z: 6,
             data: s.map((x) => Math.max(x.median, x.hi ?? 0)),
             label: {
@@ -282,7 +282,7 @@ export function speedupTable(doc) {
   const found = pairs(doc);
   const cell = (e) =>
     e && known(e.median)
-      ? [digits(e.median), h('small', null, ` [${digits(e.lo)}, ${digits(e.hi)}]`)]
+      ? [digits(e.median), known(e.lo) && h('small', null, ` [${digits(e.lo)}, ${digits(e.hi)}]`)]
       : missing('not measured');
   if (!found.length) return null;
   return table(

@@ -155,8 +155,8 @@ function overhead(doc) {
   if (!doc.overhead.length)
     return h('p', null, missing('The overhead of counting is not known: no counting pass was finished.'));
   return table(
-    'Overhead of a counting pass over the timing pass',
-    [{head: 'phase'}, {head: 'pass'}, {head: 'slower by', tag: 'timer'}],
+    'Steps of a counting pass against those of the timing pass',
+    [{head: 'phase'}, {head: 'pass'}, {head: 'difference', tag: 'timer'}],
     doc.overhead.map((o) => [
       o.phase,
       o.pass,

@@ -35,6 +35,8 @@ export function longestPair(doc) {
   return both ? {on: both.on, off: both.off} : {on: last('on'), off: last('off')};
 }
 
+const ratio = (x, y) => (known(x) && known(y) && y > 0 ? x / y : null);
+
 /* Trials that differ in the cache only, by length, with the speed-up and the widest ratio that both intervals allow. */
 export function pairs(doc) {
   const trials = mainTrials(doc);
@@ -47,7 +49,7 @@ export function pairs(doc) {
         b = on.total_ms;
       const speedup =
         a && b && known(a.median) && b.median > 0
-          ? {median: a.median / b.median, lo: a.lo / b.hi, hi: a.hi / b.lo}
+          ? {median: a.median / b.median, lo: ratio(a.lo, b.hi), hi: ratio(a.hi, b.lo)}
           : null;
       return [{on, off, new_tokens: on.new_tokens, speedup}];
     });

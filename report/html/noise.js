@@ -30,6 +30,9 @@ function repetitionsOf(doc) {
   });
 }
 
+/* A longer table is folded away. */
+const ROWS_SHOWN = 10;
+
 const KINDS = {
   quiet: {name: 'quiet', symbol: 'circle', colour: 'accent'},
   marked: {name: 'something else ran', symbol: 'triangle', colour: 'bad'},
@@ -42,7 +45,7 @@ export function noiseChart(doc) {
   if (!points.length) return noChart('noise-chart', title, 'Not drawn: no timed repetition was finished.');
   const labels = doc.trials.map(shortLabel),
     offs = points.map((p) => p.off);
-  const ends = [Math.min(-5, Math.floor(Math.min(...offs) * 1.1)), Math.max(5, Math.ceil(Math.max(...offs) * 1.1))];
+  const ends = [Math.min(-5, 5 * Math.floor(Math.min(...offs) / 5)), Math.max(5, 5 * Math.ceil(Math.max(...offs) / 5))];
   return chart({
     id: 'noise-chart',
     title,
@@ -109,30 +112,31 @@ export function noiseTable(doc) {
   );
   if (!marked.length) return sentence;
   const cell = (x, text) => (known(x) ? text : missing('unknown'));
+  const rows = table(
+    'Marked repetitions: CPU time of other processes, time taken by the hypervisor, involuntary context switches, page faults from disk',
+    [
+      {head: 'trial'},
+      {head: 'pass'},
+      {head: 'repetition'},
+      {head: 'wall, ms', tag: 'timer'},
+      {head: 'others, CPUs', tag: 'os'},
+      {head: 'steal', tag: 'os'},
+      {head: 'switches', tag: 'os'},
+      {head: 'major faults', tag: 'os'},
+    ],
+    marked.map(({t, w}) => [
+      shortLabel(t),
+      w.pass,
+      w.rep + 1,
+      cell(w.wall_ms, digits(w.wall_ms)),
+      cell(w.other_busy, digits(w.other_busy)),
+      cell(w.steal_ticks, whole(w.steal_ticks)),
+      cell(w.switches_involuntary, whole(w.switches_involuntary)),
+      cell(w.page_faults_major, whole(w.page_faults_major)),
+    ]),
+  );
   return [
     sentence,
-    table(
-      'Marked repetitions: CPU time of other processes, time taken by the hypervisor, involuntary context switches, page faults from disk',
-      [
-        {head: 'trial'},
-        {head: 'pass'},
-        {head: 'repetition'},
-        {head: 'wall, ms', tag: 'timer'},
-        {head: 'others, CPUs', tag: 'os'},
-        {head: 'steal', tag: 'os'},
-        {head: 'switches', tag: 'os'},
-        {head: 'major faults', tag: 'os'},
-      ],
-      marked.map(({t, w}) => [
-        shortLabel(t),
-        w.pass,
-        w.rep + 1,
-        cell(w.wall_ms, digits(w.wall_ms)),
-        cell(w.other_busy, digits(w.other_busy)),
-        cell(w.steal_ticks, whole(w.steal_ticks)),
-        cell(w.switches_involuntary, whole(w.switches_involuntary)),
-        cell(w.page_faults_major, whole(w.page_faults_major)),
-      ]),
-    ),
+    marked.length > ROWS_SHOWN ? h('details', null, h('summary', null, 'The marked repetitions'), rows) : rows,
   ];
 }

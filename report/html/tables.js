@@ -210,6 +210,14 @@ function operations(doc) {
   ];
 }
 
+/* Without the cache a pass may still keep one layer's keys and values while it computes that layer. */
+function cacheDifference(t, layers) {
+  const {allocated_bytes: allocated, formula_bytes: formula} = t.kv;
+  if (!known(allocated) || !(formula > 0)) return missing('nothing to compare');
+  if (t.kv_cache === 'on') return signed(allocated / formula - 1) || '0 %';
+  return missing(allocated === formula / layers ? 'one layer, while it is computed' : 'nothing to compare');
+}
+
 export function cache(doc) {
   const {model} = doc;
   const per = known(model.kv_bytes_per_token)
@@ -226,9 +234,7 @@ export function cache(doc) {
         ? [bytes(t.kv.formula_bytes), t.kv_cache === 'off' && missing(' if kept')]
         : missing('not computed'),
       known(t.kv.allocated_bytes) ? bytes(t.kv.allocated_bytes) : missing('not recorded'),
-      known(t.kv.allocated_bytes) && t.kv.formula_bytes > 0 && t.kv_cache === 'on'
-        ? signed(t.kv.allocated_bytes / t.kv.formula_bytes - 1) || '0 %'
-        : missing('nothing to compare'),
+      cacheDifference(t, model.layers),
     ]);
   return section(
     'cache',

@@ -374,6 +374,23 @@ check('a run whose two arms have nothing in common is drawn too', async () => {
   await close();
 });
 
+check('a single repetition has no intervals and claims none', async () => {
+  const doc = copy(sample);
+  const strip = (v) => {
+    if (!v || typeof v !== 'object') return;
+    for (const key of Object.keys(v)) {
+      if (['lo', 'hi', 'iqr', 'efficiency_lo', 'efficiency_hi'].includes(key)) v[key] = null;
+      else strip(v[key]);
+    }
+  };
+  strip(doc);
+  const {page, close} = await open(write('single', doc));
+  assert.match(await page.innerText('#answer'), /A single repetition gives no interval/);
+  assert.doesNotMatch(await page.innerText('main'), /NaN|undefined|null|Infinity/);
+  assert.equal((await page.$$('.chart svg')).length, CHARTS.length);
+  await close();
+});
+
 check('no text of a run becomes part of the page', async () => {
   const doc = copy(sample),
     nasty = '</script><!--<script><img src=x onerror="window.harmed=1"><b id=harm>\u2028';

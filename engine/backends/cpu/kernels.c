@@ -22,63 +22,39 @@ static inline vec load(const float *p)
     return *(const vec *)p;
 }
 
+/* Halves are added until one lane is left: a chain of log2(LANES) additions. */
 static inline float sum_lanes(vec v)
 {
-    float s = 0;
+    float lane[LANES];
 
-    for (int i = 0; i < LANES; i++)
-        s += v[i];
-    return s;
+    memcpy(lane, &v, sizeof lane);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
 }
 
 static inline float dot(const float *a, const float *b, int n)
 {
-    vec s0 = {0}, s1 = {0};
+    vec s[4] = {{0}};
     float tail = 0;
     int i = 0;
 
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        s0 += load(a + i) * load(b + i);
-        s1 += load(a + i + LANES) * load(b + i + LANES);
-    }
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int k = 0; k < 4; k++)
+            s[k] += load(a + i + k * LANES) * load(b + i + k * LANES);
+    for (; i + LANES <= n; i += LANES)
+        s[0] += load(a + i) * load(b + i);
     for (; i < n; i++)
         tail += a[i] * b[i];
-    return sum_lanes(s0 + s1) + tail;
+    return sum_lanes((s[0] + s[1]) + (s[2] + s[3])) + tail;
 }
 
-/* Four rows at once: x is loaded once for them, and four streams keep the memory busy. */
-static inline void dot4(float out[4], const float *w, const float *x, int n)
-{
-    size_t ld = (size_t)n;
-    vec s[4] = {{0}}, t[4] = {{0}};
-    float tail[4] = {0};
-    int i = 0;
-
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        vec x0 = load(x + i), x1 = load(x + i + LANES);
-        for (int r = 0; r < 4; r++) {
-            s[r] += load(w + (size_t)r * ld + i) * x0;
-            t[r] += load(w + (size_t)r * ld + i + LANES) * x1;
-        }
-    }
-    for (; i < n; i++)
-        for (int r = 0; r < 4; r++)
-            tail[r] += w[(size_t)r * ld + (size_t)i] * x[i];
-    for (int r = 0; r < 4; r++)
-        out[r] = sum_lanes(s[r] + t[r]) + tail[r];
-}
-
+/* One row after the other: the weights are one contiguous stream, which the prefetchers follow at the memory's full speed. Four
+ * rows at once reuse x but are four short streams, at half of it. */
 static void matvec(float *y, const float *w, const float *x, const float *bias, const float *add, int from, int to, int cols)
 {
-    int o = from;
-
-    for (; o + 4 <= to; o += 4) {
-        float four[4];
-        dot4(four, w + (size_t)o * (size_t)cols, x, cols);
-        for (int r = 0; r < 4; r++)
-            y[o + r] = four[r] + (bias ? bias[o + r] : 0) + (add ? add[o + r] : 0);
-    }
-    for (; o < to; o++)
+    for (int o = from; o < to; o++)
         y[o] = dot(w + (size_t)o * (size_t)cols, x, cols) + (bias ? bias[o] : 0) + (add ? add[o] : 0);
 }
 
