@@ -79,7 +79,7 @@ static void examine_topology(struct findings *f)
         int nodes = hwloc_get_nbobjs_by_type(topo, HWLOC_OBJ_NUMANODE);
         add(f, "cpu", "cores", FINDING_OK, "", "%d cores, %d hardware threads%s", cores, cpus,
             cpus > cores ? " (SMT on: workers take one thread a core)" : "");
-        add(f, "memory", "numa nodes", FINDING_OK, "", "%d", nodes);
+        add(f, "cpu", "numa nodes", FINDING_OK, "", "%d", nodes);
     }
     hwloc_topology_destroy(topo);
 }

@@ -37,6 +37,22 @@ struct verdict_roof figures_roof(const struct rows_roof *roof, const char *name)
     return out;
 }
 
+double figures_roof_at(const struct rows_roof *roof, int64_t at_ns)
+{
+    const struct rows_round *before = NULL, *after = NULL;
+
+    for (int i = 0; roof && i < roof->rounds; i++) {
+        const struct rows_round *r = &roof->round[i];
+        if (r->at_ns <= at_ns && (!before || r->at_ns > before->at_ns))
+            before = r;
+        if (r->at_ns > at_ns && (!after || r->at_ns < after->at_ns))
+            after = r;
+    }
+    if (before && after)
+        return (before->value + after->value) / 2;
+    return before ? before->value : after ? after->value : NAN;
+}
+
 static void add(struct sample *s, double v)
 {
     if (isfinite(v))
@@ -201,24 +217,54 @@ static bool counted_both(const struct phase *p)
     return true;
 }
 
-static void compute_verdict(struct phase *p, const char *name, const struct verdict_roof *compute,
-                            const struct verdict_roof *bandwidth)
+/* Each repetition against the roofs of its own moment: a bandwidth that drifts moves both, and their ratio stays. */
+static int compute_efficiency(struct phase *p, const struct rows *r, const struct rows_trial *t, bool prefill, double flops,
+                              double bytes, struct err *e)
+{
+    const struct rows_roof *compute = rows_find_roof(r, FIGURES_COMPUTE_ROOF);
+    const struct rows_roof *bandwidth = rows_find_roof(r, FIGURES_BANDWIDTH_ROOF);
+    int steps = t->axis[ROWS_NEW_TOKENS];
+    double *buf = malloc(((size_t)steps + 1) * sizeof *buf);
+    struct sample s = {malloc(((size_t)t->reps + 1) * sizeof *s.x), 0};
+
+    for (int i = 0; buf && s.x && i < t->reps; i++) {
+        const struct rows_repetition *rep = &t->rep[i];
+        if (rep->pass != 0 || rep->warmup)
+            continue;
+        double ms = prefill ? rep->ms[0] : median_of(rep->ms + 1, steps - 1, buf);
+        add(&s, 1e3 / ms *
+                    verdict_roof_seconds(flops, bytes, figures_roof_at(compute, rep->started_ns),
+                                         figures_roof_at(bandwidth, rep->started_ns)));
+    }
+    bool ok = buf && s.x;
+    if (ok)
+        p->efficiency = stats_estimate(s.x, s.n);
+    free(buf);
+    free(s.x);
+    return ok ? 0 : err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
+}
+
+static int compute_verdict(struct phase *p, const struct rows *r, const struct rows_trial *t, bool prefill, struct err *e)
 {
     bool counted = counted_both(p);
     const struct amount *flops = &p->amount[ROWS_FLOPS], *bytes = &p->amount[ROWS_BYTES];
+    struct verdict_input in = {
+        .phase = prefill ? "prefill" : "decode",
+        .flops = counted ? flops->counted : flops->analytic,
+        .bytes = counted ? bytes->counted : bytes->analytic,
+        .analytic_bytes = bytes->analytic,
+        .counted = counted,
+        .seconds = p->ms.median / 1e3,
+        .compute = figures_roof(rows_find_roof(r, FIGURES_COMPUTE_ROOF), FIGURES_COMPUTE_ROOF),
+        .bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF), FIGURES_BANDWIDTH_ROOF),
+    };
+    int code = compute_efficiency(p, r, t, prefill, in.flops, in.bytes, e);
 
-    verdict_decide(&p->verdict, &(struct verdict_input){
-                                    .phase = name,
-                                    .flops = counted ? flops->counted : flops->analytic,
-                                    .bytes = counted ? bytes->counted : bytes->analytic,
-                                    .analytic_bytes = bytes->analytic,
-                                    .counted = counted,
-                                    .seconds = p->ms.median / 1e3,
-                                    .seconds_lo = p->ms.lo / 1e3,
-                                    .seconds_hi = p->ms.hi / 1e3,
-                                    .compute = *compute,
-                                    .bandwidth = *bandwidth,
-                                });
+    in.efficiency = p->efficiency.median;
+    in.efficiency_lo = p->efficiency.lo;
+    in.efficiency_hi = p->efficiency.hi;
+    verdict_decide(&p->verdict, &in);
+    return code;
 }
 
 static void compute_predicted(struct figures *f, const struct rows_trial *t)
@@ -244,8 +290,6 @@ static void compute_tokens(struct figures *f, const struct rows_trial *t)
 
 int figures_open(struct figures **out, const struct rows *r, struct err *e)
 {
-    struct verdict_roof compute = figures_roof(rows_find_roof(r, FIGURES_COMPUTE_ROOF), FIGURES_COMPUTE_ROOF);
-    struct verdict_roof bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF), FIGURES_BANDWIDTH_ROOF);
     struct figures *f = calloc((size_t)r->trials + 1, sizeof *f);
     int code = 0;
 
@@ -257,12 +301,14 @@ int figures_open(struct figures **out, const struct rows *r, struct err *e)
         code = compute_times(&f[i], r, t, e);
         if (code == 0)
             code = compute_work(&f[i], r, t, e);
+        if (code == 0)
+            code = compute_verdict(&f[i].prefill, r, t, true, e);
+        if (code == 0)
+            code = compute_verdict(&f[i].decode, r, t, false, e);
         if (code < 0)
             break;
         compute_predicted(&f[i], t);
         compute_tokens(&f[i], t);
-        compute_verdict(&f[i].prefill, "prefill", &compute, &bandwidth);
-        compute_verdict(&f[i].decode, "decode", &compute, &bandwidth);
     }
     if (code < 0) {
         figures_close(f, r);

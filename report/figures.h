@@ -26,6 +26,7 @@ struct amount {
 struct phase {
     struct sample sample; /* ms: prefill, or the median decode step of each repetition */
     struct estimate ms;
+    struct estimate efficiency; /* of each repetition against the roofs taken just before and just after it */
     struct amount amount[ROWS_METRICS];
     double predicted_ms;
     struct verdict verdict;
@@ -49,6 +50,9 @@ void figures_close(struct figures *f, const struct rows *r);
 
 /* Median and extremes of its rounds; NAN without. */
 struct verdict_roof figures_roof(const struct rows_roof *roof, const char *name);
+
+/* The roof at a moment: the mean of its nearest rounds before and after, or the one there is; NAN without. */
+double figures_roof_at(const struct rows_roof *roof, int64_t at_ns);
 
 /* "kv_cache=on prompt=13 new=128", with " batch=2" when it is not 1. */
 enum { FIGURES_LABEL = 96 };

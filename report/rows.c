@@ -192,7 +192,7 @@ static int pass_index(struct rows *out, struct cursor *c, const char *name)
 static int load_repetitions(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(s,
-                                  "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash FROM repetition r "
+                                  "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash, r.started_ns FROM repetition r "
                                   "JOIN trial t ON t.id = r.trial WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
                                   out->run, e);
     char pass[32];
@@ -210,6 +210,7 @@ static int load_repetitions(struct rows *out, struct store *s, struct err *e)
         r->pass = pass_index(out, &c, pass);
         r->warmup = cursor_int(&c, 3);
         cursor_text(&c, 4, r->tokens_hash, sizeof r->tokens_hash);
+        r->started_ns = sqlite3_column_int64(c.st, 5);
         r->ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
         for (int m = 0; m < ROWS_METRICS; m++)
             r->counted[m] = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
@@ -302,7 +303,7 @@ static struct rows_roof *roof_add(struct rows *out, struct cursor *c)
 static int load_roofs(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(
-        s, "SELECT name, kind, level, threads, how, round, value FROM roof WHERE run = ?1 ORDER BY id", out->run, e);
+        s, "SELECT name, kind, level, threads, how, round, value, at_ns FROM roof WHERE run = ?1 ORDER BY id", out->run, e);
 
     while (cursor_next(&c)) {
         struct rows_roof *roof = roof_add(out, &c);
@@ -310,7 +311,8 @@ static int load_roofs(struct rows *out, struct store *s, struct err *e)
         if (!more)
             continue;
         roof->round = more;
-        more[roof->rounds++] = (struct rows_round){cursor_int(&c, 5), cursor_real(&c, 6)};
+        more[roof->rounds++] = (struct rows_round){
+            .round = cursor_int(&c, 5), .value = cursor_real(&c, 6), .at_ns = sqlite3_column_int64(c.st, 7)};
     }
     return cursor_close(&c);
 }

@@ -22,7 +22,7 @@ struct rows_prediction {
 };
 
 struct rows_repetition {
-    int64_t id;
+    int64_t id, started_ns;
     int pass; /* index into struct rows.pass; 0 is 'time' */
     bool warmup;
     char tokens_hash[24];
@@ -43,6 +43,7 @@ struct rows_trial {
 
 struct rows_round {
     int round;
+    int64_t at_ns; /* since the run's start, as repetitions count */
     double value;
 };
 

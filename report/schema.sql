@@ -38,6 +38,7 @@ CREATE TABLE roof(
   level TEXT NOT NULL,                -- 'registers', 'l1', 'l2', 'l3', 'dram'
   threads INTEGER NOT NULL,
   round INTEGER NOT NULL,             -- 0 before the trials, then 1, 2, ... between and after
+  at_ns INTEGER NOT NULL,             -- when, since the run's start: pairs a roof with the repetitions beside it
   value REAL NOT NULL,                -- FLOP/s or B/s
   work REAL NOT NULL, wall_ns INTEGER NOT NULL, repetitions INTEGER NOT NULL,
   how TEXT NOT NULL

@@ -47,8 +47,8 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_FINISH_RUN] = "UPDATE run SET finished = ?, outcome = ?, problem = ? WHERE id = ?",
     [SQL_ADD_MACHINE] = "INSERT INTO machine(run, key, value, source) VALUES(?, ?, ?, ?)",
     [SQL_ADD_ABSENT] = "INSERT INTO absent(run, what, why) VALUES(?, ?, ?)",
-    [SQL_ADD_ROOF] = "INSERT INTO roof(run, name, kind, level, threads, round, value, work, wall_ns, repetitions, how) "
-                     "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_ROOF] = "INSERT INTO roof(run, name, kind, level, threads, round, at_ns, value, work, wall_ns, repetitions, how) "
+                     "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CALIBRATION] =
         "INSERT INTO calibration(run, metric, probe, event, kernel, expected, measured, rel_error, rel_limit, "
         "accepted, why) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -238,9 +238,9 @@ int store_add_absent(struct store *s, int64_t run, const char *what, const char 
 
 int store_add_roof(struct store *s, int64_t run, const struct store_roof *r, struct err *e)
 {
-    const struct bind b[] = {integer(run),        string(r->name),         string(r->kind), string(r->level),
-                             integer(r->threads), integer(r->round),       real(r->value),  real(r->work),
-                             integer(r->wall_ns), integer(r->repetitions), string(r->how)};
+    const struct bind b[] = {integer(run),        string(r->name),     string(r->kind),         string(r->level),
+                             integer(r->threads), integer(r->round),   integer(r->at_ns),       real(r->value),
+                             real(r->work),       integer(r->wall_ns), integer(r->repetitions), string(r->how)};
 
     return PERFORM(s, SQL_ADD_ROOF, b, e);
 }

@@ -46,7 +46,7 @@ struct store_roof {
     const char *name, *kind, *level, *how;
     int threads, round, repetitions;
     double value, work;
-    int64_t wall_ns;
+    int64_t at_ns, wall_ns;
 };
 int store_add_roof(struct store *s, int64_t run, const struct store_roof *r, struct err *e);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The intervals are the widest that the inputs allow: a fast roof and a slow measurement give the lowest efficiency. On a
- * machine whose bandwidth drifts they are wide, and then the verdict is honest about it.
+ * The efficiency's interval comes from the repetitions, each compared with the roofs of its own moment; the margin's is the
+ * widest that the roofs' rounds allow. On a machine that drifts they are wide, and then the verdict is honest about it.
  *
  * Residency: analytic bytes assume that nothing stays in cache. When counters say that far fewer came from memory the sentence
  * says so; when only analytic bytes are known, the sign of it is an efficiency above 100 %. */
@@ -50,12 +50,14 @@ static const char *missing(const struct verdict_input *in)
         return "no compute roof was measured";
     if (!(in->bandwidth.value > 0))
         return "no bandwidth roof was measured";
+    if (!(in->efficiency > 0))
+        return "no repetition could be compared with a roof";
     return NULL;
 }
 
-static double roof_time(const struct verdict_input *in, double peak, double bandwidth)
+double verdict_roof_seconds(double flops, double bytes, double peak, double bandwidth)
 {
-    return fmax(in->flops / peak, in->bytes / bandwidth);
+    return peak > 0 && bandwidth > 0 ? fmax(flops / peak, bytes / bandwidth) : NAN;
 }
 
 /* "reaches 81 % [78, 84] of" */
@@ -144,11 +146,9 @@ void verdict_decide(struct verdict *out, const struct verdict_input *in)
         return;
     }
     double margin_lo = out->ai / (c->hi / b->lo), margin_hi = out->ai / (c->lo / b->hi);
-    out->efficiency = roof_time(in, c->value, b->value) / in->seconds;
-    if (in->seconds_lo > 0 && in->seconds_hi > 0) {
-        out->efficiency_lo = roof_time(in, c->hi, b->hi) / in->seconds_hi;
-        out->efficiency_hi = roof_time(in, c->lo, b->lo) / in->seconds_lo;
-    }
+    out->efficiency = in->efficiency;
+    out->efficiency_lo = in->efficiency_lo;
+    out->efficiency_hi = in->efficiency_hi;
     if (out->efficiency < efficient)
         out->kind = VERDICT_OVERHEAD;
     else if (margin_lo <= 1 && margin_hi >= 1)

@@ -3,7 +3,7 @@
  *   t_compute = FLOPs / peak, t_memory = bytes / bandwidth, roof time = the larger, efficiency = roof time / measured time
  *   compute-bound    t_compute is the larger, efficiency >= 50 %
  *   bandwidth-bound  t_memory is the larger, efficiency >= 50 %
- *   at the ridge     efficiency >= 50 %, and the roofs' spread leaves open which is the larger
+ *   at the ridge     efficiency >= 50 %, and the roofs' spread over the run leaves open which is the larger
  *   overhead-bound   efficiency < 50 %: launch, latency, serial work; the sentence names the gap
  * Pure functions; what is unknown goes in and comes out as NAN. */
 #ifndef BENCH_VERDICT_H
@@ -22,11 +22,12 @@ struct verdict_roof { /* FLOP/s or B/s; lo, hi: extremes of its rounds. NAN: not
 };
 
 struct verdict_input {
-    const char *phase;                      /* the sentence's subject: "prefill", "decode" */
-    double flops, bytes;                    /* of the measured stretch */
-    double analytic_bytes;                  /* what must come from memory when nothing stays in cache */
-    bool counted;                           /* flops and bytes are counter readings */
-    double seconds, seconds_lo, seconds_hi; /* median and its interval; lo, hi NAN when there is none */
+    const char *phase;                               /* the sentence's subject: "prefill", "decode" */
+    double flops, bytes;                             /* of the measured stretch */
+    double analytic_bytes;                           /* what must come from memory when nothing stays in cache */
+    bool counted;                                    /* flops and bytes are counter readings */
+    double seconds;                                  /* median */
+    double efficiency, efficiency_lo, efficiency_hi; /* roof time / time: median and interval over the repetitions; NAN: none */
     struct verdict_roof compute, bandwidth;
 };
 
@@ -34,11 +35,14 @@ struct verdict {
     enum verdict_kind kind;
     unsigned possible; /* bit 1 << kind for each of compute, bandwidth, overhead that the intervals leave open */
     bool counted;
-    double ai, ridge, margin;                        /* FLOP/B, FLOP/B, ai / ridge */
-    double efficiency, efficiency_lo, efficiency_hi; /* interval: of the time and of the roofs together */
+    double ai, ridge, margin; /* FLOP/B, FLOP/B, ai / ridge */
+    double efficiency, efficiency_lo, efficiency_hi;
     double compute_s, memory_s, flop_rate, byte_rate;
     char sentence[512];
 };
+
+/* The time that the roofs explain: max(flops / peak, bytes / bandwidth). */
+double verdict_roof_seconds(double flops, double bytes, double peak, double bandwidth);
 
 const char *verdict_kind_name(enum verdict_kind k); /* "compute-bound", "at the ridge", "unknown" */
 void verdict_decide(struct verdict *out, const struct verdict_input *in);

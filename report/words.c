@@ -2,7 +2,9 @@
  * Missing is said in words, never left blank and never 0. */
 #include "words.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,14 +91,15 @@ const char *words_change(char buf[WORDS_MAX], double share)
 
 void words_markdown(struct text *out, const char *bytes)
 {
-    for (; *bytes; bytes++) {
-        if (*bytes == '\n' || *bytes == '\r') {
+    for (const char *p = bytes; *p; p++) {
+        bool inside_word = *p == '_' && p > bytes && isalnum((unsigned char)p[-1]) && isalnum((unsigned char)p[1]);
+        if (*p == '\n' || *p == '\r') {
             text_puts(out, " ");
             continue;
         }
-        if (strchr("\\`*_[]<>|~&$#", *bytes))
+        if (!inside_word && strchr("\\`*_[]<>|~&$#", *p)) /* kv_cache reads better plain, and means no emphasis */
             text_puts(out, "\\");
-        text_add(out, bytes, 1);
+        text_add(out, p, 1);
     }
 }
 

@@ -19,13 +19,11 @@ int command_fail(const struct err *e)
 static void print_findings(const struct findings *f)
 {
     static const char *const mark[] = {[FINDING_OK] = "ok", [FINDING_WARN] = "WARN", [FINDING_ABSENT] = "absent"};
-    const char *area = "";
 
     for (int i = 0; i < f->count; i++) {
         const struct finding *x = &f->item[i];
-        if (strcmp(area, x->area) != 0)
+        if (i == 0 || strcmp(f->item[i - 1].area, x->area) != 0)
             printf("%s%s\n", i ? "\n" : "", x->area);
-        area = x->area;
         printf("  %-6s %-24s %s\n", mark[x->state], x->what, x->value);
         if (x->remedy[0])
             printf("         %-24s -> %s\n", "", x->remedy);

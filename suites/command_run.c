@@ -21,6 +21,7 @@ struct run_arguments {
     const char **overrides;
     int override_count;
     bool dry_run;
+    int64_t run; /* once it is in the database */
 };
 
 enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, KEY_DRY_RUN };
@@ -108,17 +109,17 @@ static const struct argp argp = {
 };
 
 /* Claims, verdict and files from the rows of a run. */
-static int conclude(struct store *s, int64_t run, const struct run_arguments *a, bool *held, struct err *e)
+static int conclude(struct store *s, const struct run_arguments *a, bool *held, struct err *e)
 {
     struct output_paths paths = {.db = a->db, .report = a->report, .record = a->record};
     json_t *document = NULL;
     struct text summary = {0};
-    int code = analysis_claims(s, run, held, e);
+    int code = analysis_claims(s, a->run, held, e);
 
     if (code == 0)
-        code = store_finish_run(s, run, *held ? "held" : "not held", NULL, e);
+        code = store_finish_run(s, a->run, *held ? "held" : "not held", NULL, e);
     if (code == 0)
-        code = analysis_document(&document, s, run, e);
+        code = analysis_document(&document, s, a->run, e);
     if (code < 0)
         return code;
     summary_text(document, &summary);
@@ -129,28 +130,18 @@ static int conclude(struct store *s, int64_t run, const struct run_arguments *a,
     return code;
 }
 
-static void say_what_is_kept(const struct run_arguments *a, int64_t run)
-{
-    if (run)
-        fprintf(stderr, "bench: what run %lld measured is kept in %s; `bench show %lld --db %s` shows it\n", (long long)run,
-                a->db, (long long)run, a->db);
-}
-
 static int measure(struct plan *p, struct run_arguments *a, bool *held, struct err *e)
 {
     struct store *s = NULL;
-    int64_t run = 0;
     int code = outputs_make_folder(a->db, e);
 
     if (code == 0)
         code = store_open(&s, a->db, e);
     if (code == 0)
-        code = run_suite(p, &a->options, s, stderr, &run, e);
+        code = run_suite(p, &a->options, s, stderr, &a->run, e);
     if (code == 0)
-        code = conclude(s, run, a, held, e);
+        code = conclude(s, a, held, e);
     store_close(s);
-    if (code < 0)
-        say_what_is_kept(a, run);
     return code;
 }
 
@@ -186,7 +177,10 @@ out:
     free(p);
     free(a.overrides);
     text_free(&command);
-    if (code < 0)
-        return command_fail(&e);
-    return held ? EXIT_HELD : EXIT_REFUTED;
+    if (code == 0)
+        return held ? EXIT_HELD : EXIT_REFUTED;
+    command_fail(&e);
+    if (a.run)
+        fprintf(stderr, "bench: what was measured is kept: bench show %lld --db %s\n", (long long)a.run, a.db);
+    return e.code == ERR_USAGE ? EXIT_WRONG : EXIT_BROKEN;
 }

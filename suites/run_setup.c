@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "calibrate.h"
+#include "clock.h"
 #include "papi_probe.h"
 #include "runner.h"
 #include "version.h"
@@ -158,6 +159,7 @@ static int store_roof(struct runner *r, const struct roof *roof, struct err *e)
         .repetitions = roof->repetitions,
         .value = roof->value,
         .work = roof->work,
+        .at_ns = (int64_t)(clock_ns() - r->start_ns),
         .wall_ns = (int64_t)roof->wall_ns,
     };
 

@@ -184,8 +184,8 @@ static void the_verdict_takes_counters_when_both_are_there(void **state)
     assert_number("trials/0/prefill/verdict/margin", 4);
     assert_number("trials/0/prefill/verdict/t_compute_ms", 8.08);
     assert_number("trials/0/prefill/verdict/efficiency", 8.08 / 11);
-    assert_number("trials/0/prefill/verdict/efficiency_lo", 0.808 / 102 * 1e3 / 12);
-    assert_number("trials/0/prefill/verdict/efficiency_hi", 0.808 / 98 * 1e3 / 10);
+    assert_number("trials/0/prefill/verdict/efficiency_lo", 8.08 / 12);
+    assert_number("trials/0/prefill/verdict/efficiency_hi", 8.08 / 10);
     assert_number("trials/0/prefill/verdict/gflops", 808.0 / 11);
     assert_text("trials/0/decode/verdict/kind", "bandwidth-bound");
     assert_number("trials/0/decode/verdict/efficiency", 2.25 / 3.5);
@@ -193,6 +193,31 @@ static void the_verdict_takes_counters_when_both_are_there(void **state)
     assert_says("trials/0/decode/verdict/sentence", "decode is bandwidth-bound: 0.556 FLOP/byte");
     assert_number("trials/0/prefill/predicted_ms", 8);
     assert_number("trials/0/decode/predicted_ms", 2.25);
+}
+
+static void each_repetition_is_compared_with_the_roofs_of_its_own_moment(void **state)
+{
+    static const double fast[] = {10, 2}, slow[] = {20, 4};
+    int64_t t;
+
+    (void)state;
+    for (int round = 0; round < 4; round++) { /* the machine is half as fast from round 2 on */
+        add_roof("f32 fma", "compute", round, round < 2 ? 100 : 50);
+        add_roof("dram read", "bandwidth", round, round < 2 ? 10 : 5);
+    }
+    t = add_trial(true, 4, 2);
+    predict(t, 0, 800, 20, 0, 8);
+    predict(t, 1, 10, 16, 0, 1.6);
+    repetition_starts_ns = 500;
+    add_repetition(t, "time", false, "aa", fast, 2);
+    repetition_starts_ns = 2500;
+    add_repetition(t, "time", false, "aa", slow, 2);
+    repetition_starts_ns = 1500;
+    analyse();
+    assert_number("trials/0/prefill/verdict/efficiency", 0.8);
+    assert_number("trials/0/prefill/verdict/efficiency_lo", 0.8);
+    assert_number("trials/0/prefill/verdict/efficiency_hi", 0.8);
+    assert_number("trials/0/decode/verdict/efficiency", 0.8);
 }
 
 static void roofs_are_medians_of_rounds_with_their_extremes(void **state)
@@ -446,6 +471,7 @@ int main(void)
         test(missing_readings_are_told_apart_from_none),
         test(multiplexed_counts_are_marked_and_give_no_verdict),
         test(the_verdict_takes_counters_when_both_are_there),
+        test(each_repetition_is_compared_with_the_roofs_of_its_own_moment),
         test(roofs_are_medians_of_rounds_with_their_extremes),
         test(a_roof_of_another_thread_count_is_no_ceiling),
         test(the_counting_passes_cost_is_paired_step_by_step),

@@ -78,16 +78,22 @@ static inline int close_run(void **state)
 
 static inline void add_roof(const char *name, const char *kind, int round, double giga)
 {
-    struct store_roof r = {
-        .name = name, .kind = kind, .level = "dram", .how = "by hand", .threads = 2, .round = round, .value = giga * 1e9};
+    struct store_roof r = {.name = name,
+                           .kind = kind,
+                           .level = "dram",
+                           .how = "by hand",
+                           .threads = 2,
+                           .round = round,
+                           .at_ns = 1000 * round,
+                           .value = giga * 1e9};
 
     assert_ok(store_add_roof(store, run, &r, &error));
 }
 
-/* Rounds around 100 GFLOP/s and 10 GB/s. */
+/* Rounds around 100 GFLOP/s and 10 GB/s; the repetitions stand between the second and the third, whose means are just that. */
 static inline void add_roofs(void)
 {
-    const double compute[] = {100, 98, 102}, bandwidth[] = {10.5, 10, 9.5};
+    const double compute[] = {100, 98, 102}, bandwidth[] = {10, 10.5, 9.5};
 
     for (int i = 0; i < 3; i++) {
         add_roof("f32 fma", "compute", i, compute[i]);
@@ -123,6 +129,8 @@ static inline void predict(int64_t trial, int step, double mflop, double weight_
     assert_ok(store_add_prediction(store, trial, &p, &error));
 }
 
+static int64_t repetition_starts_ns = 1500;
+
 static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmup, const char *hash, const double *ms,
                                      int steps)
 {
@@ -132,6 +140,7 @@ static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmu
                                  .rep = ordinal,
                                  .ordinal = ordinal,
                                  .warmup = warmup,
+                                 .started_ns = repetition_starts_ns,
                                  .rejected = strcmp(pass, "time") != 0,
                                  .steal_ticks = -1,
                                  .other_busy = -1,

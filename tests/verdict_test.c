@@ -23,6 +23,7 @@ static const struct verdict_roof compute = {"f32 fma", 100e9, 95e9, 105e9}, band
 
 static struct verdict decide(double gflop, double gbyte, double ms, double lo, double hi)
 {
+    double roof_ms = 1e3 * verdict_roof_seconds(gflop, gbyte, 100, 10);
     struct verdict v;
 
     verdict_decide(&v, &(struct verdict_input){.phase = "prefill",
@@ -30,8 +31,9 @@ static struct verdict decide(double gflop, double gbyte, double ms, double lo, d
                                                .bytes = gbyte * 1e9,
                                                .analytic_bytes = gbyte * 1e9,
                                                .seconds = ms / 1e3,
-                                               .seconds_lo = lo / 1e3,
-                                               .seconds_hi = hi / 1e3,
+                                               .efficiency = roof_ms / ms,
+                                               .efficiency_lo = roof_ms / hi,
+                                               .efficiency_hi = roof_ms / lo,
                                                .compute = compute,
                                                .bandwidth = bandwidth});
     return v;
@@ -47,15 +49,15 @@ static void many_flops_a_byte_near_the_peak_is_compute_bound(void **state)
     assert_near(v.ridge, 10);
     assert_near(v.margin, 5);
     assert_near(v.efficiency, 0.8);
-    assert_near(v.efficiency_lo, 10 / 105.0 / 0.130); /* the fastest roof, the slowest time */
-    assert_near(v.efficiency_hi, 10 / 95.0 / 0.120);
+    assert_near(v.efficiency_lo, 100.0 / 130);
+    assert_near(v.efficiency_hi, 100.0 / 120);
     assert_near(v.compute_s, 0.1);
     assert_near(v.memory_s, 0.02);
     assert_near(v.flop_rate, 80e9);
     assert_near(v.byte_rate, 1.6e9);
     assert_int_equal(v.possible, ONLY(VERDICT_COMPUTE));
     assert_string_equal(v.sentence,
-                        "prefill is compute-bound: 50.0 FLOP/byte is 5.0x the ridge (10), and it reaches 80 % [73, 88] "
+                        "prefill is compute-bound: 50.0 FLOP/byte is 5.0x the ridge (10), and it reaches 80 % [77, 83] "
                         "of the f32 fma roof (100 GFLOP/s)");
 }
 
@@ -138,8 +140,9 @@ static void counted_bytes_far_below_the_analytic_ones_mean_residency(void **stat
                                .analytic_bytes = 1e9,
                                .counted = true,
                                .seconds = 0.012,
-                               .seconds_lo = 0.012,
-                               .seconds_hi = 0.012,
+                               .efficiency = 0.8,
+                               .efficiency_lo = 0.8,
+                               .efficiency_hi = 0.8,
                                .compute = compute,
                                .bandwidth = bandwidth};
     struct verdict v;
@@ -171,8 +174,9 @@ static void what_is_missing_is_said(void **state)
                                .flops = 1e9,
                                .bytes = 1e9,
                                .seconds = 1,
-                               .seconds_lo = 1,
-                               .seconds_hi = 1,
+                               .efficiency = 0.1,
+                               .efficiency_lo = 0.1,
+                               .efficiency_hi = 0.1,
                                .compute = none,
                                .bandwidth = bandwidth};
     struct verdict v;
@@ -195,6 +199,10 @@ static void what_is_missing_is_said(void **state)
     in.bytes = NAN;
     verdict_decide(&v, &in);
     assert_says(v, "its FLOPs or bytes are not known");
+    in.bytes = 1e9;
+    in.efficiency = NAN;
+    verdict_decide(&v, &in);
+    assert_says(v, "no repetition could be compared with a roof");
 }
 
 int main(void)

@@ -30,7 +30,7 @@ code "record works on what is there" 0 "$bench" record --db "$tmp/killed.db" -o 
 
 interrupted_run stopped.db INT
 is "Ctrl-C fails" 1 $status
-like "Ctrl-C says so and what is kept" 'interrupted in .* is kept in' "$(tr '\n' ' ' <"$tmp/out")"
+like "Ctrl-C says so and what is kept" 'interrupted in .* what was measured is kept: bench show 1' "$(tr '\n' ' ' <"$tmp/out")"
 is "the run is marked" interrupted "$(sqlite3 "$tmp/stopped.db" 'SELECT outcome FROM run')"
 
 quick_run full.db >/dev/null 2>&1

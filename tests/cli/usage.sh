@@ -13,7 +13,7 @@ code "help of a command" 0 "$bench" help run
 like "help of a command lists its options" '--dry-run' "$out"
 code "run without a suite is usage" 2 "$bench" run
 like "run without a suite asks which" 'which suite' "$out"
-code "a suite that does not exist is an error" 1 "$bench" run suites/kvcache_of_on --db "$tmp/x.db"
+code "a suite that does not exist is usage" 2 "$bench" run suites/kvcache_of_on --db "$tmp/x.db"
 like "a suite that does not exist is named" 'suites/kvcache_of_on' "$out"
 code "a wrong key is refused before anything is made" 2 "$bench" run suites/kvcache_on_off --set workload.btach=2 --db "$tmp/x.db"
 like "a wrong key gets the nearest name" "workload.btach.*did you mean" "$out"
