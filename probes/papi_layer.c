@@ -158,9 +158,8 @@ static void explain_hardware(char *why, size_t size)
     }
     if (errno != EACCES && errno != EPERM && errno != ENOSYS)
         snprintf(why, size,
-                 "no hardware counters: the kernel offers no CPU PMU here (a virtual machine without vPMU); use bare metal or "
-                 "give the guest a PMU; FLOPs and bytes are "
-                 "analytic");
+                 "no hardware counters: this kernel offers no CPU PMU (usual in virtual machines); "
+                 "run on bare metal or give the guest a PMU");
     else if (errno == EACCES && read_paranoid() > 2)
         snprintf(why, size, "no hardware counters: kernel.perf_event_paranoid is %d; sudo sysctl kernel.perf_event_paranoid=2",
                  read_paranoid());

@@ -130,8 +130,7 @@ static void the_cache_is_shown_with_its_shape_and_both_sizes(void **state)
 
     json_object_set_new(json_object_get(trial(f, 3), "kv"), "allocated_bytes", json_integer(5242880));
     struct text t = fill(f);
-    assert_says(&t,
-                "(1, 12, 140, 64) = [batch, heads, seq_len, head_dim]; by formula 5160960 bytes, allocated\n5242880 bytes");
+    assert_says(&t, "(1, 12, 140, 64) = [batch, heads, seq_len, head_dim]; by formula 5160960 bytes, allocated\n5242880 bytes");
     assert_says(&t, "= 9216 numbers = 36864 bytes");
     text_free(&t);
 }
