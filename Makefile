@@ -139,7 +139,7 @@ deps-test:
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)./bench run suites/kvcache_on_off
+	$(Q)./bench run suites/kvcache_on_off || [ $$? -eq 3 ] # 3: done, and some claim did not hold on this machine
 
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory lint test

@@ -169,7 +169,7 @@ json_t *document_trial(struct document *d, int trial, const json_t *model)
     document_put(d, o, "token_per_s", document_number(tokens / (f->total_ms.median / 1e3)));
     document_put(d, o, "witness", document_query(d, witness, t->id));
     document_put(d, o, "ops",
-                 document_query(d, "SELECT step, op, flops, bytes FROM op WHERE trial = ?1 ORDER BY step, op", t->id));
+                 document_query(d, "SELECT step, op, flops, bytes FROM op WHERE trial = ?1 ORDER BY step, rowid", t->id));
     document_put(d, o, "steps", steps_json(d, t));
     return o;
 }

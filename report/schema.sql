@@ -79,12 +79,13 @@ CREATE TABLE prediction(              -- analytic work and time, stored before t
   PRIMARY KEY(trial, step)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE op(                      -- analytic work by op, summed over layers, for prefill and for the first and last decode step
+CREATE TABLE op(                      -- analytic work by op, summed over layers, for prefill and for the first and last decode
+                                      -- step; rows stand in the order of the pass
   trial INTEGER NOT NULL REFERENCES trial(id),
   step INTEGER NOT NULL, op TEXT NOT NULL,
   flops REAL NOT NULL, bytes REAL NOT NULL,
   PRIMARY KEY(trial, step, op)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE repetition(              -- one execution of a trial; its rows are committed together
   id INTEGER PRIMARY KEY,
