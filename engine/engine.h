@@ -43,7 +43,7 @@ struct model_info {
     char weights[160];       /* "synthetic, seed 1" or the folder */
     char dtype[16];          /* "float32" */
     char tokenizer[160];     /* tokenizer_about, or why there is none */
-    char backend_about[160]; /* e.g. "OpenBLAS 0.3.21 (COOPERLAKE), own mat-vec avx512" */
+    char backend_about[160]; /* versions and levels of what computes */
     uint64_t parameters, weight_bytes;
     uint64_t load_ns, tokenizer_ns;
 };

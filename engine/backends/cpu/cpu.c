@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The fast host backend. One OpenMP region an op; each worker owns a slice of a matrix's rows, so every weight is read once,
- * by one core. One activation row goes through our mat-vec (OpenBLAS's sgemm with one row reaches a fifth of the memory's
- * bandwidth); more rows go through sgemm on the slice, called from our own workers: OpenBLAS's own threads would fight ours.
+ * by one core. One activation row goes through our mat-vec and few through our own product, which reads the weights once and
+ * packs nothing: OpenBLAS's sgemm with one row reaches a fifth of the memory's bandwidth, with 13 rows half of what is
+ * possible. Many rows go through sgemm on the slice, called from our own workers: OpenBLAS's own threads would fight ours.
  * Bias, activation and residual are applied to the slice while it is still in cache. */
 #include "backends/backend.h"
 
@@ -72,8 +73,8 @@ static void cpu_describe(const struct backend *b, char *buf, size_t size)
     char *number = strchr(version, ' '); /* "OpenBLAS 0.3.21 NO_LAPACKE ...": keep the first two words */
     if (number)
         number[1 + strcspn(number + 1, " ")] = 0;
-    snprintf(buf, size, "%s (%s kernels) for matrices, own mat-vec and attention (%s)", version, openblas_get_corename(),
-             isa_name(c->isa));
+    snprintf(buf, size, "own kernels (%s) up to %d rows, %s (%s kernels) above", isa_name(c->isa), c->kernels->few_rows,
+             version, openblas_get_corename());
 }
 
 static int cpu_reserve(struct backend *b, const struct pass *largest, struct err *e)
@@ -129,8 +130,19 @@ static void linear_slice(const struct cpu *c, const struct linear *l, int worker
         c->kernels->matvec(l->y, w->data, l->x, l->bias, l->add ? l->y : NULL, from, to, w->cols);
         return;
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, l->rows, to - from, w->cols, 1, l->x, l->x_stride,
-                w->data + (size_t)from * (size_t)w->cols, w->cols, l->add ? 1 : 0, l->y + from, w->rows);
+    if (l->rows <= c->kernels->few_rows) {
+        struct cpu_matmul m = {.rows = l->rows,
+                               .depth = w->cols,
+                               .x_stride = l->x_stride,
+                               .y_stride = w->rows,
+                               .from = from,
+                               .to = to,
+                               .add = l->add};
+        c->kernels->matmul(l->y, l->x, w->data, &m);
+    } else {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, l->rows, to - from, w->cols, 1, l->x, l->x_stride,
+                    w->data + (size_t)from * (size_t)w->cols, w->cols, l->add ? 1 : 0, l->y + from, w->rows);
+    }
     for (int r = 0; l->bias && r < l->rows; r++)
         c->kernels->add_bias(l->y + (size_t)r * (size_t)w->rows + from, l->bias + from, to - from);
 }
@@ -326,7 +338,7 @@ static int cpu_sync(struct backend *b, struct err *e)
 
 const struct backend_ops backend_cpu = {
     .name = "cpu",
-    .about = "OpenBLAS for matrices, own mat-vec and attention, OpenMP",
+    .about = "own kernels for few rows, OpenBLAS for many, OpenMP",
     .open = cpu_open,
     .close = cpu_close,
     .describe = cpu_describe,

@@ -8,13 +8,28 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Lanes of a vector, and the tile of results that matmul keeps in registers: TILE_ROWS x TILE_COLS sums, TILE_COLS weights and
+ * one activation must fit the level's register file (32 or 16). */
 #if defined(__AVX512F__)
-enum { LANES = 16 };
+enum { LANES = 16, TILE_COLS = 4, FEW_ROWS = 128 };
 #elif defined(__AVX2__)
-enum { LANES = 8 };
+enum { LANES = 8, TILE_COLS = 2, FEW_ROWS = 32 };
 #else
-enum { LANES = 4 };
+enum { LANES = 4, TILE_COLS = 2, FEW_ROWS = 32 };
 #endif
+enum { TILE_ROWS = 6, BLOCK_ROWS = 22 * TILE_ROWS, BLOCK_DEPTH = 1024 };
+
+/* Keeps a value in a register: without it the compiler loads an activation again for each of its products. */
+#if defined(__AVX512F__)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#elif defined(__aarch64__)
+#define IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define IN_REGISTER(v) (void)(v)
+#endif
+
 typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
 static inline vec load(const float *p)
@@ -25,13 +40,17 @@ static inline vec load(const float *p)
 /* Halves are added until one lane is left: a chain of log2(LANES) additions. */
 static inline float sum_lanes(vec v)
 {
-    float lane[LANES];
-
-    memcpy(lane, &v, sizeof lane);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+#if defined(__AVX512F__)
+    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+#elif defined(__AVX2__)
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+#else
+    v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
+#endif
+    return v[0] + v[1];
 }
 
 static inline float dot(const float *a, const float *b, int n)
@@ -56,6 +75,124 @@ static void matvec(float *y, const float *w, const float *x, const float *bias, 
 {
     for (int o = from; o < to; o++)
         y[o] = dot(w + (size_t)o * (size_t)cols, x, cols) + (bias ? bias[o] : 0) + (add ? add[o] : 0);
+}
+
+/* --- many rows: y (rows x outputs) = x (rows x depth) w^T, both read along their depth, nothing packed -------------------- */
+
+struct tile {
+    float *y;
+    const float *x, *w; /* TILE_COLS rows of w */
+    size_t y_stride, x_stride, w_stride;
+    int depth;
+    bool add;
+    const float *next; /* weights to fetch ahead: `lines` rows of them, one cache line a row and step; a row is w_stride long */
+    int lines;
+};
+
+/* rows is a constant wherever this is inlined. Accumulates along the depth in TILE_COLS x rows vectors. */
+static inline __attribute__((always_inline)) void tile_rows(const struct tile *t, const int rows)
+{
+    vec sum[TILE_ROWS][TILE_COLS];
+    int p = 0;
+
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < TILE_COLS; j++)
+            sum[i][j] = (vec){0};
+    for (; p + LANES <= t->depth; p += LANES) {
+        vec w[TILE_COLS];
+        for (int l = 0; l < t->lines; l++)
+            __builtin_prefetch(t->next + (size_t)l * t->w_stride + p, 0, 2);
+        for (int j = 0; j < TILE_COLS; j++)
+            w[j] = load(t->w + (size_t)j * t->w_stride + p);
+        for (int i = 0; i < rows; i++) {
+            vec x = load(t->x + (size_t)i * t->x_stride + p);
+            IN_REGISTER(x);
+            for (int j = 0; j < TILE_COLS; j++)
+                sum[i][j] += x * w[j];
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < TILE_COLS; j++) {
+            float *y = t->y + (size_t)i * t->y_stride + j, total = sum_lanes(sum[i][j]);
+            for (int q = p; q < t->depth; q++)
+                total += t->x[(size_t)i * t->x_stride + (size_t)q] * t->w[(size_t)j * t->w_stride + (size_t)q];
+            *y = t->add ? *y + total : total;
+        }
+}
+
+static void tile_run(const struct tile *t, int rows)
+{
+    switch (rows) {
+    case 1:
+        tile_rows(t, 1);
+        break;
+    case 2:
+        tile_rows(t, 2);
+        break;
+    case 3:
+        tile_rows(t, 3);
+        break;
+    case 4:
+        tile_rows(t, 4);
+        break;
+    case 5:
+        tile_rows(t, 5);
+        break;
+    default:
+        tile_rows(t, TILE_ROWS);
+    }
+}
+
+/* All rows of a block against TILE_COLS outputs. The weights of these are in cache; while the tiles compute, each fetches its
+ * share of the next ones, so that memory is never idle. */
+static void tile_columns(struct tile t, int rows)
+{
+    int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, lines = (TILE_COLS + tiles - 1) / tiles, fetched = 0;
+
+    t.next = t.w + TILE_COLS * t.w_stride;
+    for (int r = 0; r < rows; r += TILE_ROWS) {
+        t.lines = fetched + lines <= TILE_COLS ? lines : TILE_COLS - fetched;
+        tile_run(&t, rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+        t.next += (size_t)t.lines * t.w_stride;
+        fetched += t.lines;
+        t.y += TILE_ROWS * t.y_stride;
+        t.x += TILE_ROWS * t.x_stride;
+    }
+}
+
+/* One block of rows and depth against the outputs [0, outputs). */
+static void block(struct tile t, int rows, int outputs)
+{
+    int o = 0;
+
+    for (; o + TILE_COLS <= outputs; o += TILE_COLS) {
+        tile_columns(t, rows);
+        t.y += TILE_COLS;
+        t.w += TILE_COLS * t.w_stride;
+    }
+    for (; o < outputs; o++, t.y++, t.w += t.w_stride)
+        for (int r = 0; r < rows; r++) {
+            float *y = t.y + (size_t)r * t.y_stride, total = dot(t.x + (size_t)r * t.x_stride, t.w, t.depth);
+            *y = t.add ? *y + total : total;
+        }
+}
+
+static void matmul(float *y, const float *x, const float *w, const struct cpu_matmul *m)
+{
+    for (int r = 0; r < m->rows; r += BLOCK_ROWS)
+        for (int d = 0; d < m->depth; d += BLOCK_DEPTH) {
+            struct tile t = {
+                .y = y + (size_t)r * (size_t)m->y_stride + m->from,
+                .x = x + (size_t)r * (size_t)m->x_stride + d,
+                .w = w + (size_t)m->from * (size_t)m->depth + d,
+                .y_stride = (size_t)m->y_stride,
+                .x_stride = (size_t)m->x_stride,
+                .w_stride = (size_t)m->depth,
+                .depth = m->depth - d < BLOCK_DEPTH ? m->depth - d : BLOCK_DEPTH,
+                .add = m->add || d > 0,
+            };
+            block(t, m->rows - r < BLOCK_ROWS ? m->rows - r : BLOCK_ROWS, m->to - m->from);
+        }
 }
 
 static float sum(const float *x, int n)
@@ -206,7 +343,9 @@ static int argmax(const float *x, int n)
 #define TABLE(level) PASTE(cpu_kernels_, level)
 
 const struct cpu_kernels TABLE(ISA) = {
+    .few_rows = FEW_ROWS,
     .matvec = matvec,
+    .matmul = matmul,
     .norm = norm,
     .add_bias = add_bias,
     .gelu = gelu,

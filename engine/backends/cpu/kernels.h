@@ -6,9 +6,19 @@
 
 #include <stdbool.h>
 
+struct cpu_matmul {
+    int rows, depth;        /* of x; depth is also w's row length */
+    int x_stride, y_stride; /* distance of rows, in floats */
+    int from, to;           /* rows of w = columns of y to compute */
+    bool add;               /* to what y holds */
+};
+
 struct cpu_kernels {
+    int few_rows; /* up to so many rows matmul is faster than OpenBLAS's sgemm at this level (measured) */
     /* y[o] = w[o] . x + bias[o] + add[o] for o in [from, to); w is [rows][cols]; bias and add may be NULL; add may be y. */
     void (*matvec)(float *y, const float *w, const float *x, const float *bias, const float *add, int from, int to, int cols);
+    /* y[r][o] (+)= x[r] . w[o] for all r and o in [from, to). May prefetch, but never read, beyond w. */
+    void (*matmul)(float *y, const float *x, const float *w, const struct cpu_matmul *m);
     /* y = (x - mean) / sqrt(var + eps) * w + b, or RMS without mean; b may be NULL. */
     void (*norm)(float *y, const float *x, const float *w, const float *b, int n, float eps, bool subtract_mean);
     void (*add_bias)(float *y, const float *bias, int n);
