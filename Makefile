@@ -68,13 +68,14 @@ BIN := $(BUILD)/bench
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: all clean deps deps-test demo check check-san lint test
+.PHONY: all program build-tests clean deps deps-test demo check check-san lint test
 .SECONDARY:
 
-all: $(BIN) $(BUILD)/gpt2.tiktoken bench
+program: $(BIN) $(BUILD)/gpt2.tiktoken
 
-bench: $(BIN)
-	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > $@ && chmod +x $@
+# ./bench starts the program that was built last with `make all`.
+all: program
+	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > bench && chmod +x bench
 
 $(BIN): $(BUILD)/suites/bench.o $(LIB)
 	@echo "  link    $@"
@@ -150,7 +151,7 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(LDLIBS)
 
 test: all $(TESTS)
-	$(Q)$(MAKE) --no-print-directory SAN=1 all build-tests
+	$(Q)$(MAKE) --no-print-directory SAN=1 program build-tests
 	$(Q)sh tests/run.sh $(BUILD)
 
 build-tests: $(TESTS)

@@ -69,7 +69,7 @@ static struct model_config random_config(uint32_t *state, bool llama)
         .layers = 1 + (int)random_below(state, 3),
         .kv_heads = 1 + (int)random_below(state, 3),
         .head_dim = 2 * (1 + (int)random_below(state, 20)),
-        .d_ff = 3 + (int)random_below(state, 90),
+        .d_ff = 3 + (int)random_below(state, 90) + (random_below(state, 5) == 0 ? 2100 : 0), /* some beyond every block */
         .vocab = 5 + (int)random_below(state, 200),
         .context = 256,
         .norm = llama ? NORM_RMS : NORM_LAYER,

@@ -89,35 +89,47 @@ struct tile {
     int lines;
 };
 
-/* rows is a constant wherever this is inlined. Accumulates along the depth in TILE_COLS x rows vectors. */
+/* What the vectors left over of one result's depth, from p on, and the result itself. */
+static inline void tile_finish(const struct tile *t, int i, int j, int p, float total)
+{
+    float *y = t->y + (size_t)i * t->y_stride + j;
+
+    for (; p < t->depth; p++)
+        total += t->x[(size_t)i * t->x_stride + (size_t)p] * t->w[(size_t)j * t->w_stride + (size_t)p];
+    *y = t->add ? *y + total : total;
+}
+
+/* The rows are written out, not looped over: a loop that a compiler keeps puts the sums into memory. `rows` is a constant
+ * wherever tile_rows is inlined, so the conditions cost nothing. */
+#define EACH_ROW(action) action(0) action(1) action(2) action(3) action(4) action(5)
+
 static inline __attribute__((always_inline)) void tile_rows(const struct tile *t, const int rows)
 {
-    vec sum[TILE_ROWS][TILE_COLS];
+    vec sum[TILE_ROWS][TILE_COLS] = {0};
     int p = 0;
 
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < TILE_COLS; j++)
-            sum[i][j] = (vec){0};
+#define MULTIPLY(i)                                                                                                            \
+    if (rows > i) {                                                                                                            \
+        vec x = load(t->x + (i)*t->x_stride + p);                                                                              \
+        IN_REGISTER(x);                                                                                                        \
+        for (int j = 0; j < TILE_COLS; j++)                                                                                    \
+            sum[i][j] += x * w[j];                                                                                             \
+    }
     for (; p + LANES <= t->depth; p += LANES) {
         vec w[TILE_COLS];
         for (int l = 0; l < t->lines; l++)
             __builtin_prefetch(t->next + (size_t)l * t->w_stride + p, 0, 2);
         for (int j = 0; j < TILE_COLS; j++)
             w[j] = load(t->w + (size_t)j * t->w_stride + p);
-        for (int i = 0; i < rows; i++) {
-            vec x = load(t->x + (size_t)i * t->x_stride + p);
-            IN_REGISTER(x);
-            for (int j = 0; j < TILE_COLS; j++)
-                sum[i][j] += x * w[j];
-        }
+        EACH_ROW(MULTIPLY)
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < TILE_COLS; j++) {
-            float *y = t->y + (size_t)i * t->y_stride + j, total = sum_lanes(sum[i][j]);
-            for (int q = p; q < t->depth; q++)
-                total += t->x[(size_t)i * t->x_stride + (size_t)q] * t->w[(size_t)j * t->w_stride + (size_t)q];
-            *y = t->add ? *y + total : total;
-        }
+#undef MULTIPLY
+#define FINISH(i)                                                                                                              \
+    if (rows > i)                                                                                                              \
+        for (int j = 0; j < TILE_COLS; j++)                                                                                    \
+            tile_finish(t, i, j, p, sum_lanes(sum[i][j]));
+    EACH_ROW(FINISH)
+#undef FINISH
 }
 
 static void tile_run(const struct tile *t, int rows)
