@@ -86,7 +86,7 @@ static struct model_config random_config(uint32_t *state, bool llama)
     };
 
     c.heads = c.kv_heads * (llama ? 1 + (int)random_below(state, 3) : 1);
-    c.d_model = llama ? 4 + (int)random_below(state, 70) : c.heads * c.head_dim;
+    c.d_model = llama ? 4 + (int)random_below(state, 70) + (random_below(state, 5) == 0 ? 1100 : 0) : c.heads * c.head_dim;
     snprintf(c.name, sizeof c.name, "random");
     snprintf(c.arch, sizeof c.arch, llama ? "llama" : "gpt2");
     return c;
