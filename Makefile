@@ -13,6 +13,7 @@ CC      ?= cc
 PAPI    ?= auto
 SAN     ?= 0
 V       ?= 0
+JOBS    := $(shell nproc 2>/dev/null || echo 1)
 Q       := $(if $(filter 1,$(V)),,@)
 .DEFAULT_GOAL := all
 
@@ -115,7 +116,7 @@ $(BUILD)/report/embedded.o: report/embedded.S report/schema.sql experiments/TEMP
 build/node_modules.stamp: package.json package-lock.json
 	@mkdir -p build
 	@echo "  npm     ci"
-	$(Q)npm ci --silent --no-audit --no-fund
+	$(Q)npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	$(Q)touch $@
 
 $(GEN)/page.html: build/node_modules.stamp $(wildcard report/html/*)
@@ -139,11 +140,12 @@ deps-test:
 	$(Q)sh .ci/deps run test
 
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)./bench run suites/kvcache_on_off || [ $$? -eq 3 ] # 3: done, and some claim did not hold on this machine
 
 check: deps-test
-	$(Q)$(MAKE) --no-print-directory lint test
+	$(Q)$(MAKE) --no-print-directory lint
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) test
 
 # --- tests -----------------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(LIB)
