@@ -109,7 +109,7 @@ static inline __attribute__((always_inline)) void tile_rows(const struct tile *t
     int p = 0;
 
 #define MULTIPLY(i)                                                                                                            \
-    if (rows > i) {                                                                                                            \
+    if (rows > (i)) {                                                                                                          \
         vec x = load(t->x + (i)*t->x_stride + p);                                                                              \
         IN_REGISTER(x);                                                                                                        \
         for (int j = 0; j < TILE_COLS; j++)                                                                                    \
@@ -125,7 +125,7 @@ static inline __attribute__((always_inline)) void tile_rows(const struct tile *t
     }
 #undef MULTIPLY
 #define FINISH(i)                                                                                                              \
-    if (rows > i)                                                                                                              \
+    if (rows > (i))                                                                                                            \
         for (int j = 0; j < TILE_COLS; j++)                                                                                    \
             tile_finish(t, i, j, p, sum_lanes(sum[i][j]));
     EACH_ROW(FINISH)
