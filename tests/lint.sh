@@ -27,7 +27,7 @@ awk 'FNR == 1 { open = 0 }
      /^\}/ { if (open && FNR - open > 70) { print "lint: " FILENAME ":" open ": a function of " FNR - open " lines; 70 is the limit"; bad = 1 } open = 0 }
      END { exit bad }' $sources || bad=1
 
-# Layout: one version of the tool decides, since versions differ.
+# One version of the tools decides, since versions differ in what they lay out and find.
 if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     found=$(clang-format --dry-run -Werror $sources 2>&1 | grep -E 'error:' | cut -d: -f1 | sort -u)
     [ -z "$found" ] || say "clang-format -i these:
@@ -37,7 +37,7 @@ else
 fi
 
 # Tests are left to the compilers and sanitizers: the analyser does not know that a failed assertion jumps away.
-if command -v clang-tidy >/dev/null; then
+if clang-tidy --version 2>/dev/null | grep -q 'version 14\.'; then
     flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\\\"lint\\\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
            $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3) $(pkg-config --cflags openblas 2>/dev/null)"
     # shellcheck disable=SC2086
@@ -46,7 +46,7 @@ if command -v clang-tidy >/dev/null; then
     [ -z "$found" ] || say "clang-tidy:
 $found"
 else
-    echo "lint: clang-tidy is not installed here"
+    echo "lint: mistakes not looked for: clang-tidy 14 is not installed here"
 fi
 [ $bad -eq 0 ] && echo "lint: clean"
 exit $bad
