@@ -30,11 +30,12 @@ enum { TILE_ROWS = 6, BLOCK_ROWS = 22 * TILE_ROWS, BLOCK_DEPTH = 1024 };
 #define IN_REGISTER(v) (void)(v)
 #endif
 
-typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef float vec_anywhere __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias)); /* for loads only */
 
 static inline vec load(const float *p)
 {
-    return *(const vec *)p;
+    return *(const vec_anywhere *)p;
 }
 
 /* Halves are added until one lane is left: a chain of log2(LANES) additions. */
