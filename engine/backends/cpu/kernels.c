@@ -90,14 +90,38 @@ struct tile {
     int lines;
 };
 
-/* What the vectors left over of one result's depth, from p on, and the result itself. */
-static inline void tile_finish(const struct tile *t, int i, int j, int p, float total)
+/* The sums of TILE_COLS vectors. Four at once share their shuffles: a third of the work, and a tile ends in 24 sums. */
+static inline void sum_columns(float total[TILE_COLS], const vec sum[TILE_COLS])
 {
-    float *y = t->y + (size_t)i * t->y_stride + j;
+#if defined(__AVX512F__)
+    vec ab = __builtin_shufflevector(sum[0], sum[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+             __builtin_shufflevector(sum[0], sum[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    vec cd = __builtin_shufflevector(sum[2], sum[3], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+             __builtin_shufflevector(sum[2], sum[3], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    vec all = __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+              __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
 
+    all += __builtin_shufflevector(all, all, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    all += __builtin_shufflevector(all, all, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    for (int j = 0; j < TILE_COLS; j++)
+        total[j] = all[4 * j];
+#else
+    for (int j = 0; j < TILE_COLS; j++)
+        total[j] = sum_lanes(sum[j]);
+#endif
+}
+
+/* One row of results: the sums, and what the vectors left over of the depth, from p on. */
+static inline void tile_finish(const struct tile *t, int i, int p, const vec sum[TILE_COLS])
+{
+    float *y = t->y + (size_t)i * t->y_stride, total[TILE_COLS];
+
+    sum_columns(total, sum);
     for (; p < t->depth; p++)
-        total += t->x[(size_t)i * t->x_stride + (size_t)p] * t->w[(size_t)j * t->w_stride + (size_t)p];
-    *y = t->add ? *y + total : total;
+        for (int j = 0; j < TILE_COLS; j++)
+            total[j] += t->x[(size_t)i * t->x_stride + (size_t)p] * t->w[(size_t)j * t->w_stride + (size_t)p];
+    for (int j = 0; j < TILE_COLS; j++)
+        y[j] = t->add ? y[j] + total[j] : total[j];
 }
 
 /* The rows are written out, not looped over: a loop that a compiler keeps puts the sums into memory. `rows` is a constant
@@ -127,8 +151,7 @@ static inline __attribute__((always_inline)) void tile_rows(const struct tile *t
 #undef MULTIPLY
 #define FINISH(i)                                                                                                              \
     if (rows > (i))                                                                                                            \
-        for (int j = 0; j < TILE_COLS; j++)                                                                                    \
-            tile_finish(t, i, j, p, sum_lanes(sum[i][j]));
+        tile_finish(t, i, p, sum[i]);
     EACH_ROW(FINISH)
 #undef FINISH
 }
