@@ -9,7 +9,9 @@ const char *bench_version(void)
 const char *bench_compiler(void)
 {
 #if defined(__clang__)
-    return "clang " __clang_version__;
+#define TEXT(x)  #x
+#define VALUE(x) TEXT(x)
+    return "clang " VALUE(__clang_major__) "." VALUE(__clang_minor__) "." VALUE(__clang_patchlevel__);
 #else
     return "gcc " __VERSION__;
 #endif

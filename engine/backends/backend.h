@@ -41,7 +41,7 @@ struct backend_ops {
     const char *name, *about;
     int (*open)(struct backend **out, const struct backend_args *a, struct err *e);
     void (*close)(struct backend *b);
-    /* What computes, with versions and levels, for records: "own kernels (avx512) up to 128 rows, OpenBLAS 0.3.21 ...". */
+    /* What computes, with versions and levels, for records: "own kernels (avx512) up to 512 rows, OpenBLAS 0.3.21 ...". */
     void (*describe)(const struct backend *b, char *buf, size_t size);
     /* Room the backend itself needs for the largest pass of a session; before the measured path. */
     int (*reserve)(struct backend *b, const struct pass *largest, struct err *e);

@@ -11,7 +11,7 @@
 /* Lanes of a vector, and the tile of results that matmul keeps in registers: TILE_ROWS x TILE_COLS sums, TILE_COLS weights and
  * one activation must fit the level's register file (32 or 16). */
 #if defined(__AVX512F__)
-enum { LANES = 16, TILE_COLS = 4, FEW_ROWS = 128 };
+enum { LANES = 16, TILE_COLS = 4, FEW_ROWS = 512 };
 #elif defined(__AVX2__)
 enum { LANES = 8, TILE_COLS = 2, FEW_ROWS = 32 };
 #else
