@@ -31,6 +31,12 @@ static void bound_evidence(struct judge *j, const struct bound_sum *sum, bool pr
     char a[NUMBER_TEXT], b[NUMBER_TEXT], label[FIGURES_LABEL];
 
     text_printf(&j->evidence, "%d of %d trials; ", sum->held, sum->trials);
+    if (sum->result == HELD && sum->trials == 1) {
+        text_printf(&j->evidence, "efficiency %.0f %% [%.0f, %.0f], %sx the ridge (%s)", 100 * v->efficiency,
+                    100 * v->efficiency_lo, 100 * v->efficiency_hi, number_text(a, v->margin, 2),
+                    v->counted ? "counted" : "analytic");
+        return;
+    }
     if (sum->result == HELD) {
         text_printf(&j->evidence, "efficiency %.0f to %.0f %%, %sx to %sx the ridge (%s)", 100 * sum->efficiency_lo,
                     100 * sum->efficiency_hi, number_text(a, sum->margin_lo, 2), number_text(b, sum->margin_hi, 2),

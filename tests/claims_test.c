@@ -22,9 +22,12 @@ static void bound_is_held_when_every_matching_verdict_agrees(void **state)
                               "\"where\": {\"kv_cache\": \"on\", \"prompt_tokens\": \"text\"}}"),
                         "held");
     assert_claim("prefill is compute-bound where kv_cache=on, prompt_tokens=4");
-    assert_evidence("1 of 1 trials; efficiency 73 to 73 %, 4.0x to 4.0x the ridge (analytic)");
+    assert_evidence("1 of 1 trials; efficiency 73 % [67, 80], 4.0x the ridge (analytic)");
     assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"compute\"}"), "not held");
     assert_evidence("0 of 1 trials; kv_cache=on prompt=4 new=3: decode is bandwidth-bound");
+    add_paper_trial();
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"prefill\", \"is\": \"compute\"}"), "held");
+    assert_evidence("2 of 2 trials; efficiency 73 to 73 %, 4.0x to 4.0x the ridge (analytic)");
 }
 
 static void bound_is_undecided_where_the_interval_or_the_data_end(void **state)
