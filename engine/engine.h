@@ -23,7 +23,7 @@ struct session;
 enum op { OP_EMBED, OP_QKV, OP_ATTENTION, OP_OUT, OP_MLP, OP_HEAD, OP_SAMPLE, OP_COUNT };
 const char *op_name(enum op op); /* "embed", "qkv", "attention", "out", "mlp", "head", "sample" */
 
-/* Called around a phase (prefill or one decode step) and around each op. layer is -1 outside layers. */
+/* Called around each op; layer is -1 outside layers. NULL: not called. */
 struct engine_hooks {
     void *ctx;
     void (*op_begin)(void *ctx, enum op op, int layer);
@@ -32,7 +32,7 @@ struct engine_hooks {
 
 struct model_args {
     const char *source;  /* preset name, or a Hugging Face folder (anything with a '/' or that is a folder) */
-    const char *backend; /* name from backend_names */
+    const char *backend; /* "cpu", "ref", "null" */
     int threads;         /* workers of the started team that the backend uses */
     uint64_t seed;       /* of synthetic weights */
     bool plan_only;      /* shapes and tokenizer only: no weights are loaded, no session can be opened */
@@ -47,8 +47,6 @@ struct model_info {
     uint64_t parameters, weight_bytes;
     uint64_t load_ns, tokenizer_ns;
 };
-
-extern const char *const backend_names[]; /* NULL-terminated: "null", "ref", "cpu" */
 
 int model_open(struct model **out, const struct model_args *a, struct err *e);
 void model_close(struct model *m);

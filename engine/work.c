@@ -2,6 +2,8 @@
  * Counts by shape alone; the tests hold them against the products that OpenBLAS is really asked for. */
 #include "work.h"
 
+#include <math.h>
+
 /* A product of rows x (out, in) weights that are read once. */
 static struct work work_linear(double rows, double out, double in)
 {
@@ -102,6 +104,14 @@ bool work_op_in_layers(enum op op)
     return op == OP_QKV || op == OP_ATTENTION || op == OP_OUT || op == OP_MLP;
 }
 
+void work_add(struct work *sum, const struct work *w, double times)
+{
+    sum->flops += times * w->flops;
+    sum->weight_bytes += times * w->weight_bytes;
+    sum->kv_read_bytes += times * w->kv_read_bytes;
+    sum->kv_write_bytes += times * w->kv_write_bytes;
+}
+
 struct work work_of_pass(const struct model_config *c, const struct pass_shape *p)
 {
     struct work sum = {0};
@@ -109,10 +119,7 @@ struct work work_of_pass(const struct model_config *c, const struct pass_shape *
     for (int op = 0; op < OP_COUNT; op++) {
         struct work w = work_of_op(c, (enum op)op, p);
         double times = work_op_in_layers((enum op)op) ? c->layers : 1;
-        sum.flops += times * w.flops;
-        sum.weight_bytes += times * w.weight_bytes;
-        sum.kv_read_bytes += times * w.kv_read_bytes;
-        sum.kv_write_bytes += times * w.kv_write_bytes;
+        work_add(&sum, &w, times);
     }
     return sum;
 }
@@ -129,4 +136,11 @@ struct pass_shape work_step_shape(int batch, int prompt, int step, bool kv_cache
 double work_bytes(const struct work *w)
 {
     return w->weight_bytes + w->kv_read_bytes + w->kv_write_bytes;
+}
+
+double work_roof_ns(const struct work *w, double peak_flops, double bandwidth)
+{
+    if (!(peak_flops > 0) || !(bandwidth > 0))
+        return 0;
+    return 1e9 * fmax(w->flops / peak_flops, work_bytes(w) / bandwidth);
 }

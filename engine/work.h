@@ -36,5 +36,9 @@ struct work work_of_pass(const struct model_config *c, const struct pass_shape *
 struct pass_shape work_step_shape(int batch, int prompt, int step, bool kv_cache);
 
 double work_bytes(const struct work *w); /* reads + writes */
+void work_add(struct work *sum, const struct work *w, double times);
+
+/* Nanoseconds at the roof: max(flops / peak, bytes / bandwidth). 0 when either roof is not known. */
+double work_roof_ns(const struct work *w, double peak_flops, double bandwidth);
 
 #endif

@@ -11,6 +11,12 @@
 
 static int command_help(int argc, char **argv);
 
+int command_fail(const struct err *e)
+{
+    fprintf(stderr, "bench: %s\n", e->text);
+    return e->code == ERR_USAGE ? EXIT_WRONG : EXIT_BROKEN;
+}
+
 static const struct {
     const char *name, *summary;
     int (*run)(int argc, char **argv);

@@ -10,12 +10,6 @@
 #include "doctor.h"
 #include "team.h"
 
-int command_fail(const struct err *e)
-{
-    fprintf(stderr, "bench: %s\n", e->text);
-    return e->code == ERR_USAGE ? EXIT_WRONG : EXIT_BROKEN;
-}
-
 static void print_findings(const struct findings *f)
 {
     static const char *const mark[] = {[FINDING_OK] = "ok", [FINDING_WARN] = "WARN", [FINDING_ABSENT] = "absent"};

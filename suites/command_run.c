@@ -179,8 +179,8 @@ out:
     text_free(&command);
     if (code == 0)
         return held ? EXIT_HELD : EXIT_REFUTED;
-    command_fail(&e);
+    int exit_code = command_fail(&e);
     if (a.run)
         fprintf(stderr, "bench: what was measured is kept: bench show %lld --db %s\n", (long long)a.run, a.db);
-    return e.code == ERR_USAGE ? EXIT_WRONG : EXIT_BROKEN;
+    return exit_code;
 }

@@ -151,11 +151,8 @@ static struct work trial_work(const struct plan *p, const struct trial *t, doubl
         struct pass_shape shape =
             work_step_shape(t->cell.value[AXIS_BATCH], t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
         struct work w = work_of_pass(model_config(p->model), &shape);
-        sum.flops += w.flops;
-        sum.weight_bytes += w.weight_bytes;
-        sum.kv_read_bytes += w.kv_read_bytes;
-        sum.kv_write_bytes += w.kv_write_bytes;
-        *ns += 1e9 * fmax(w.flops / flops_roof, work_bytes(&w) / bytes_roof);
+        work_add(&sum, &w, 1);
+        *ns += work_roof_ns(&w, flops_roof, bytes_roof);
     }
     return sum;
 }

@@ -217,7 +217,7 @@ static int store_predictions(struct runner *r, struct trial *t, struct err *e)
         struct pass_shape shape =
             work_step_shape(t->cell.value[AXIS_BATCH], t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
         struct work w = work_of_pass(model_config(r->plan->model), &shape);
-        double roof_ns = 1e9 * fmax(w.flops / r->flops_roof, work_bytes(&w) / r->bytes_roof);
+        double roof_ns = work_roof_ns(&w, r->flops_roof, r->bytes_roof);
         struct store_prediction row = {step, w.flops, w.weight_bytes, w.kv_read_bytes, w.kv_write_bytes, roof_ns};
         t->predicted_ns += roof_ns;
         code = store_add_prediction(r->store, t->id, &row, e);

@@ -8,42 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "document_room.h"
 #include "html.h"
 #include "text.h"
 
 static const char opening[] = "<script type=\"application/json\" id=\"document\">";
-
-struct fixture {
-    json_t *document;
-    char dir[256], path[300];
-    struct err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    const char *tmp = getenv("TMPDIR");
-
-    assert_non_null(f);
-    f->document = json_load_file("tests/data/document.json", 0, NULL);
-    assert_non_null(f->document);
-    snprintf(f->dir, sizeof f->dir, "%s/html_test_XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
-    snprintf(f->path, sizeof f->path, "%s/report.html", f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    unlink(f->path);
-    assert_int_equal(rmdir(f->dir), 0);
-    json_decref(f->document);
-    free(f);
-    return 0;
-}
 
 /* Writes the report and cuts the data out of it: from its opening tag to the next '<', which must be its closing tag. */
 static struct text data_of_report(struct fixture *f)

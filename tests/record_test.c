@@ -7,42 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "document_room.h"
 #include "record.h"
 #include "template.h"
 #include "text.h"
 #include "words.h"
-
-struct fixture {
-    json_t *document;
-    char dir[256], path[300];
-    struct err err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    const char *tmp = getenv("TMPDIR");
-
-    assert_non_null(f);
-    f->document = json_load_file("tests/data/document.json", 0, NULL);
-    assert_non_null(f->document);
-    snprintf(f->dir, sizeof f->dir, "%s/record_test_XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
-    snprintf(f->path, sizeof f->path, "%s/record.md", f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    unlink(f->path);
-    assert_int_equal(rmdir(f->dir), 0); /* no temporary file is left either */
-    json_decref(f->document);
-    free(f);
-    return 0;
-}
 
 /* The record as it is written; the caller frees. */
 static struct text fill(struct fixture *f)

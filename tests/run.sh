@@ -9,8 +9,8 @@ tap=$(mktemp -d)
 trap 'rm -rf "$tap"' EXIT
 
 export CMOCKA_MESSAGE_OUTPUT=TAP PERL_TEST_HARNESS_DUMP_TAP="$tap"
-export BENCH="$PWD/$build/bench" BENCH_SAN="$PWD/$san/bench"
-export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions="$PWD/tests/leaks.supp:print_suppressions=0"
+export BENCH="$PWD/$build/bench"
+export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
 
 # shellcheck disable=SC2046
 prove -j2 --timer -e '' $(ls "$build"/tests/*_test "$san"/tests/*_test) tests/cli/*.sh tests/browser/run.sh

@@ -209,6 +209,17 @@ static void steps_are_passes_over_one_token_with_a_cache_and_over_all_without(vo
     assert_int_equal(off.past, 0);
 }
 
+static void the_slower_roof_gives_the_time_and_an_unknown_one_gives_none(void **unused)
+{
+    struct work w = {.flops = 4e9, .weight_bytes = 1e9, .kv_read_bytes = 0.5e9, .kv_write_bytes = 0.5e9};
+
+    (void)unused;
+    assert_float_equal(work_roof_ns(&w, 1e9, 1e9), 4e9, 0);
+    assert_float_equal(work_roof_ns(&w, 8e9, 1e9), 2e9, 0);
+    assert_float_equal(work_roof_ns(&w, 0, 1e9), 0, 0);
+    assert_float_equal(work_roof_ns(&w, 1e9, 0), 0, 0);
+}
+
 static void kv_cache_sizes_are_those_of_the_literature(void **unused)
 {
     struct model_config distil = preset("distilgpt2"), llama3 = preset("llama-3-8b");
@@ -247,6 +258,7 @@ int main(void)
         cmocka_unit_test(swiglu_has_two_products_up_and_one_down),
         cmocka_unit_test(the_head_runs_for_the_last_position_unless_all_are_asked_for),
         cmocka_unit_test(steps_are_passes_over_one_token_with_a_cache_and_over_all_without),
+        cmocka_unit_test(the_slower_roof_gives_the_time_and_an_unknown_one_gives_none),
         cmocka_unit_test(kv_cache_sizes_are_those_of_the_literature),
         cmocka_unit_test(presets_have_their_published_parameter_counts),
         cmocka_unit_test(prefill_executes_exactly_the_products_that_are_counted),

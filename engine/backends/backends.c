@@ -2,23 +2,30 @@
  * The list of backends, and the memory functions that those on the host share. */
 #include "backend.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "engine.h"
 #include "pages.h"
 #include "text.h"
 
 const struct backend_ops *const backends[] = {&backend_cpu, &backend_ref, &backend_null, NULL};
-const char *const backend_names[] = {"cpu", "ref", "null", NULL};
-
 int backend_open(struct backend **out, const char *name, const struct backend_args *a, struct err *e)
 {
-    for (int i = 0; backends[i]; i++)
-        if (strcmp(backends[i]->name, name) == 0)
-            return backends[i]->open(out, a, e);
-    const char *near = text_nearest(name, backend_names, sizeof backend_names / sizeof *backend_names - 1);
-    return err_set(e, ERR_USAGE, "--backend %s: no such backend%s%s%s; there are cpu, ref and null", name,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    enum { BACKENDS_MAX = 8 };
+    const char *names[BACKENDS_MAX];
+    char list[128] = "";
+    size_t n = 0;
+
+    for (; backends[n] && n < BACKENDS_MAX; n++) {
+        const char *before = n == 0 ? "" : backends[n + 1] ? ", " : " and ";
+        names[n] = backends[n]->name;
+        if (strcmp(names[n], name) == 0)
+            return backends[n]->open(out, a, e);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", before, names[n]);
+    }
+    const char *near = text_nearest(name, names, n);
+    return err_set(e, ERR_USAGE, "--backend %s: no such backend%s%s%s; there are %s", name, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "", list);
 }
 
 void *host_alloc(struct backend *b, size_t bytes, struct err *e)

@@ -60,6 +60,32 @@ function labelPlaces(roofs) {
   });
 }
 
+/* A roof's line with its label: `at` is where the label stands, empty when that is out of view. */
+function roofLine({main, kind, data, label, at}) {
+  return {
+    type: 'line',
+    silent: true,
+    showSymbol: false,
+    clip: true,
+    z: main ? 3 : 2,
+    data,
+    lineStyle: {
+      width: main ? 2.6 : 1.2,
+      type: main ? 'solid' : [6, 4],
+      color: colour(kind),
+      opacity: main ? 1 : 0.7,
+    },
+    markLine: {
+      silent: true,
+      symbol: 'none',
+      animation: false,
+      lineStyle: {color: 'transparent'},
+      label: {color: colour(kind), fontSize: 11.5, fontWeight: main ? 700 : 400, ...label},
+      data: at,
+    },
+  };
+}
+
 function slope(roof, main, peak, view, place) {
   const gbs = roof.value / GIGA,
     end = peak / gbs;
@@ -67,76 +93,36 @@ function slope(roof, main, peak, view, place) {
     x1 = Math.min(view.x[1], end, view.y[1] / gbs);
   const room = x1 > x0 * 1.3,
     start = 10 ** (log(x0) + (log(x1) - log(x0)) * place.along);
-  return {
-    type: 'line',
-    silent: true,
-    showSymbol: false,
-    clip: true,
-    z: main ? 3 : 2,
+  return roofLine({
+    main,
+    kind: 'memory',
     data: [
       [view.x[0] / 10, (view.x[0] / 10) * gbs],
       [end, peak],
     ],
-    lineStyle: {
-      width: main ? 2.6 : 1.2,
-      type: main ? 'solid' : [6, 4],
-      color: colour('memory'),
-      opacity: main ? 1 : 0.7,
-    },
-    markLine: {
-      silent: true,
-      symbol: 'none',
-      animation: false,
-      lineStyle: {color: 'transparent'},
-      label: {
-        position: place.position,
-        distance: 2,
-        formatter: `${roofName(roof.name)} ${scaled(roof.value, 'B/s')}`,
-        color: colour('memory'),
-        fontSize: 11.5,
-        fontWeight: main ? 700 : 400,
-      },
-      data: room ? [[{coord: [start, start * gbs]}, {coord: [x1, x1 * gbs]}]] : [],
-    },
-  };
+    label: {position: place.position, distance: 2, formatter: `${roofName(roof.name)} ${scaled(roof.value, 'B/s')}`},
+    at: room ? [[{coord: [start, start * gbs]}, {coord: [x1, x1 * gbs]}]] : [],
+  });
 }
 
 /* The highest roof is labelled above its line, the next below, so that two near each other stay readable. */
 function level(roof, index, main, widest, view, narrow) {
   const y = roof.value / GIGA,
     from = widest ? y / (widest / GIGA) : view.x[0] / 10;
-  return {
-    type: 'line',
-    silent: true,
-    showSymbol: false,
-    clip: true,
-    z: main ? 3 : 2,
+  return roofLine({
+    main,
+    kind: 'compute',
     data: [
       [from, y],
       [view.x[1] * 10, y],
     ],
-    lineStyle: {
-      width: main ? 2.6 : 1.2,
-      type: main ? 'solid' : [6, 4],
-      color: colour('compute'),
-      opacity: main ? 1 : 0.7,
+    label: {
+      position: index === 0 ? 'insideEndTop' : 'insideEndBottom',
+      show: index === 0 || !narrow,
+      formatter: `${roof.name} ${scaled(roof.value, 'FLOP/s')}`,
     },
-    markLine: {
-      silent: true,
-      symbol: 'none',
-      animation: false,
-      lineStyle: {color: 'transparent'},
-      label: {
-        position: index === 0 ? 'insideEndTop' : 'insideEndBottom',
-        show: index === 0 || !narrow,
-        formatter: `${roof.name} ${scaled(roof.value, 'FLOP/s')}`,
-        color: colour('compute'),
-        fontSize: 11.5,
-        fontWeight: main ? 700 : 400,
-      },
-      data: y > view.y[0] && y < view.y[1] ? [{yAxis: y}] : [],
-    },
-  };
+    at: y > view.y[0] && y < view.y[1] ? [{yAxis: y}] : [],
+  });
 }
 
 function scatter(points, phase, kv) {
