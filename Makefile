@@ -10,6 +10,7 @@
 # Each combination builds into a folder of its own, so they do not disturb each other.
 
 CC      ?= cc
+CXX     := $(subst clang,clang++,$(subst gcc,g++,$(if $(filter cc,$(CC)),c++,$(CC))))
 PAPI    ?= auto
 SAN     ?= 0
 V       ?= 0
@@ -29,14 +30,15 @@ BUILD  := build/$(if $(filter cc gcc,$(CCNAME)),gcc,$(CCNAME))$(if $(filter 1,$(
 GEN    := build/gen
 
 # --- flags ---------------------------------------------------------------------------------------------------------------
-PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3
+PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3 sentencepiece libutf8proc libcrypto
 OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-            -Wno-format-truncation -Wno-unknown-warning-option
+            -Wno-format-truncation -Wno-unknown-warning-option -Wno-pass-failed
 CPPFLAGS := -D_GNU_SOURCE -DHAVE_PAPI=$(HAVE_PAPI) $(shell pkg-config --cflags $(PKGS) $(OPENBLAS) 2>/dev/null)
 CFLAGS   := -std=c11 -O2 -g -fopenmp -fno-math-errno $(WARN)
 LDFLAGS  := -fopenmp
+CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS))
 LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
 ifeq ($(SAN),1)
   CFLAGS  := $(filter-out -O2,$(CFLAGS)) -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -52,6 +54,7 @@ INC_tests   := -Itests $(INC_suites)
 
 ISA_KERNELS := engine/backends/cpu/kernels.c probes/roofs/kernels.c
 SRC_engine  := $(filter-out $(ISA_KERNELS),$(wildcard engine/*.c engine/*/*.c engine/*/*/*.c))
+CXX_engine  := $(wildcard engine/*/*.cc)
 SRC_probes  := $(filter-out $(ISA_KERNELS),$(wildcard probes/*.c probes/*/*.c))
 SRC_report  := $(wildcard report/*.c)
 SRC_suites  := $(filter-out suites/bench.c,$(wildcard suites/*.c))
@@ -61,7 +64,7 @@ ISA_base    :=
 ISA_avx2    := -mavx2 -mfma
 ISA_avx512  := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
 
-OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) \
+OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) $(CXX_engine:%.cc=$(BUILD)/%.o) \
        $(foreach k,$(ISA_KERNELS),$(foreach l,$(ISA_LEVELS),$(BUILD)/$(k:.c=)_$(l).o)) $(BUILD)/report/embedded.o
 LIB := $(BUILD)/libbench.a
 BIN := $(BUILD)/bench
@@ -69,7 +72,7 @@ BIN := $(BUILD)/bench
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: all program build-tests clean deps deps-test demo check check-san lint test
+.PHONY: all program build-tests clean deps deps-test demo check check-san lint test fuzz fuzz-build fuzz-programs fuzz-smoke
 .SECONDARY:
 
 program: $(BIN) $(BUILD)/gpt2.tiktoken
@@ -80,7 +83,7 @@ all: program
 
 $(BIN): $(BUILD)/suites/bench.o $(LIB)
 	@echo "  link    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -90,6 +93,10 @@ $(BUILD)/$(1)/%.o: $(1)/%.c
 	@mkdir -p $$(@D)
 	@echo "  cc      $$<"
 	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
+$(BUILD)/$(1)/%.o: $(1)/%.cc
+	@mkdir -p $$(@D)
+	@echo "  c++     $$<"
+	$$(Q)$$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
 $(foreach l,$(ISA_LEVELS),
 $(BUILD)/$(1)/%/kernels_$(l).o: $(1)/%/kernels.c
 	@mkdir -p $$(@D)
@@ -108,7 +115,7 @@ $(BUILD)/version: FORCE
 FORCE:
 
 # Texts that are compiled in: schema, template, report page.
-$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql experiments/TEMPLATE.md $(GEN)/page.html
+$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql report/schema_2.sql experiments/TEMPLATE.md $(GEN)/page.html
 	@mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $< -Wa,-Ireport,-Iexperiments,-I$(GEN)
 
@@ -150,13 +157,33 @@ check: deps-test
 # --- tests -----------------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(LIB)
 	@echo "  link    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(LDLIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(LDLIBS)
 
 test: all $(TESTS)
 	$(Q)$(MAKE) --no-print-directory SAN=1 program build-tests
+	$(Q)$(MAKE) --no-print-directory fuzz-build
 	$(Q)sh tests/run.sh $(BUILD)
 
 build-tests: $(TESTS)
+
+# One program for each tests/fuzz/fuzz_*.c, all in a build of their own:  make fuzz FUZZ=gguf FUZZ_SECONDS=600
+FUZZ_CC      := clang -fsanitize=fuzzer-no-link
+FUZZ_SECONDS ?= 60
+FUZZERS      := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
+	@echo "  link    $@"
+	$(Q)$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+$(BUILD)/tests/fuzz/fuzz_gguf: LDFLAGS += -Wl,--wrap=mmap,--wrap=munmap
+
+fuzz-programs: $(FUZZERS)
+fuzz-build:
+	$(Q)echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || exit 0; \
+	$(MAKE) --no-print-directory CC='$(FUZZ_CC)' SAN=1 PAPI=0 BUILD=build/fuzz fuzz-programs
+fuzz: fuzz-build
+	$(Q)sh tests/fuzz/run.sh '$(FUZZ)' build/fuzz/found/'$(FUZZ)' -max_total_time=$(FUZZ_SECONDS)
+fuzz-smoke: fuzz-build
+	$(Q)sh tests/fuzz/smoke.sh
 
 # --- lint ------------------------------------------------------------------------------------------------------------------
 lint:

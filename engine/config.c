@@ -62,10 +62,22 @@ static int check_rotary(const struct model_config *c, struct err *e)
     return 0;
 }
 
-static int check_token(const struct model_config *c, const char *key, int id, struct err *e)
+static int check_tokens(const struct model_config *c, struct err *e)
 {
-    if (id < -1 || id >= c->vocab)
-        return err_set(e, ERR_FORMAT, "%s %d: expected an id below vocab_size (%d)", key, id, c->vocab);
+    if (c->bos < -1 || c->bos >= c->vocab)
+        return err_set(e, ERR_FORMAT, "bos_token_id %d: expected an id below vocab_size (%d)", c->bos, c->vocab);
+    if (c->eos_count < 0 || c->eos_count > EOS_MAX)
+        return err_set(e, ERR_FORMAT, "eos_token_id: expected at most %d ids", EOS_MAX);
+    for (int i = 0; i < c->eos_count; i++)
+        if (c->eos[i] < 0 || c->eos[i] >= c->vocab)
+            return err_set(e, ERR_FORMAT, "eos_token_id %d: expected an id below vocab_size (%d)", (int)c->eos[i], c->vocab);
+    return 0;
+}
+
+static int check_window(const struct model_config *c, struct err *e)
+{
+    if (c->window < 0 || c->window_first < 0)
+        return err_set(e, ERR_FORMAT, "sliding_window %d from layer %d: expected positive numbers", c->window, c->window_first);
     return 0;
 }
 
@@ -90,9 +102,9 @@ int config_check(const struct model_config *c, struct err *e)
                        c->norm_eps);
     code = gpt2 ? 0 : check_rotary(c, e);
     if (code == 0)
-        code = check_token(c, "bos_token_id", c->bos, e);
+        code = check_window(c, e);
     if (code == 0)
-        code = check_token(c, "eos_token_id", c->eos, e);
+        code = check_tokens(c, e);
     return code;
 }
 
@@ -106,6 +118,13 @@ uint64_t config_parameters(const struct model_config *c)
     layer += (c->qkv_bias ? qkv : 0) + (c->out_bias ? d : 0) + (c->mlp_bias ? up + d : 0);
     return (uint64_t)c->layers * layer + norm + (uint64_t)c->vocab * d * (c->tied_head ? 1 : 2) +
            (c->position == POSITION_LEARNED ? (uint64_t)c->context * d : 0);
+}
+
+int config_visible(const struct model_config *c, int layer, int seen)
+{
+    bool limited = c->window > 0 && layer >= c->window_first;
+
+    return limited && seen > c->window ? c->window : seen;
 }
 
 uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens)
@@ -134,7 +153,8 @@ static const struct limit limits[LIMITS] = {
 /* What the two families have in common. */
 #define GPT2_FEATURES                                                                                                          \
     .arch = "gpt2", .norm = NORM_LAYER, .position = POSITION_LEARNED, .mlp = MLP_GELU_TANH, .qkv_bias = true,                  \
-    .out_bias = true, .mlp_bias = true, .tied_head = true, .norm_eps = 1e-5, .vocab = 50257, .bos = 50256, .eos = 50256
+    .out_bias = true, .mlp_bias = true, .tied_head = true, .norm_eps = 1e-5, .vocab = 50257, .bos = 50256, .eos = {50256},     \
+    .eos_count = 1
 #define LLAMA_FEATURES .arch = "llama", .norm = NORM_RMS, .position = POSITION_ROTARY, .mlp = MLP_SWIGLU, .norm_eps = 1e-5
 
 static const struct model_config presets[PRESETS] = {
@@ -172,7 +192,8 @@ static const struct model_config presets[PRESETS] = {
         .context = 2048,
         .rope_theta = 10000,
         .bos = 1,
-        .eos = 2,
+        .eos = {2},
+        .eos_count = 1,
         LLAMA_FEATURES,
     },
     {
@@ -187,7 +208,8 @@ static const struct model_config presets[PRESETS] = {
         .context = 4096,
         .rope_theta = 10000,
         .bos = 1,
-        .eos = 2,
+        .eos = {2},
+        .eos_count = 1,
         LLAMA_FEATURES,
     },
     {
@@ -202,7 +224,8 @@ static const struct model_config presets[PRESETS] = {
         .context = 4096,
         .rope_theta = 10000,
         .bos = 1,
-        .eos = 2,
+        .eos = {2},
+        .eos_count = 1,
         LLAMA_FEATURES,
     },
     {
@@ -217,7 +240,8 @@ static const struct model_config presets[PRESETS] = {
         .context = 8192,
         .rope_theta = 500000,
         .bos = 128000,
-        .eos = 128001,
+        .eos = {128001},
+        .eos_count = 1,
         LLAMA_FEATURES,
     },
     /* For tests: small enough to run in milliseconds, with GPT-2's vocabulary so that its tokenizer fits ... */
@@ -245,7 +269,8 @@ static const struct model_config presets[PRESETS] = {
         .context = 1000,
         .rope_theta = 10000,
         .bos = 1,
-        .eos = 2,
+        .eos = {2},
+        .eos_count = 1,
         LLAMA_FEATURES,
     },
 };

@@ -13,8 +13,8 @@
 enum norm_kind { NORM_LAYER, NORM_RMS };
 enum position_kind { POSITION_LEARNED, POSITION_ROTARY };
 enum mlp_kind { MLP_GELU_TANH, MLP_SWIGLU };
+enum { EOS_MAX = 8 };
 enum rope_scaling_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 };
-enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16 }; /* of weights; this version computes in f32 */
 
 struct rope_scaling {
     enum rope_scaling_kind kind;
@@ -24,7 +24,7 @@ struct rope_scaling {
 
 struct model_config {
     char name[64]; /* preset or the folder's last part */
-    char arch[16]; /* "gpt2", "llama": for people; code asks for the features below */
+    char arch[16]; /* "gpt2", "llama", "mistral", "qwen2": for people; code asks for the features below */
     int layers, d_model, heads, kv_heads, head_dim, d_ff, vocab, context;
     enum norm_kind norm;
     enum position_kind position;
@@ -32,7 +32,11 @@ struct model_config {
     bool qkv_bias, out_bias, mlp_bias, tied_head;
     double norm_eps, rope_theta;
     struct rope_scaling rope;
-    int bos, eos; /* -1: none */
+    int window;           /* sliding-window attention: a token sees the last `window` positions, itself included; 0: all */
+    int window_first;     /* the first layer that has the window */
+    int bos;              /* -1: none */
+    int32_t eos[EOS_MAX]; /* any of them ends a text */
+    int eos_count;
 };
 
 /* Presets with their published shapes. NULL-terminated names in the order of the help. */
@@ -47,6 +51,9 @@ int config_check(const struct model_config *c, struct err *e);
 
 /* Parameters of the model, the tied head counted once. */
 uint64_t config_parameters(const struct model_config *c);
+
+/* Positions that a token of this layer may see, itself included, when `seen` are there. */
+int config_visible(const struct model_config *c, int layer, int seen);
 
 /* 2 x layers x batch x kv_heads x tokens x head_dim x bytes per element (f32). */
 uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens);

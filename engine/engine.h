@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "sample.h"
 #include "text.h"
 
 struct model;
@@ -31,7 +32,7 @@ struct engine_hooks {
 };
 
 struct model_args {
-    const char *source;  /* preset name, or a Hugging Face folder (anything with a '/' or that is a folder) */
+    const char *source;  /* preset name, Hugging Face folder, or GGUF file */
     const char *backend; /* "cpu", "ref", "null" */
     int threads;         /* workers of the started team that the backend uses */
     uint64_t seed;       /* of synthetic weights */
@@ -40,12 +41,16 @@ struct model_args {
 
 /* What loading was: for the record. */
 struct model_info {
-    char weights[160];       /* "synthetic, seed 1" or the folder */
-    char dtype[16];          /* "float32" */
-    char tokenizer[160];     /* tokenizer_about, or why there is none */
-    char backend_about[160]; /* versions and levels of what computes */
-    uint64_t parameters, weight_bytes;
+    char format[16];                   /* "preset", "Hugging Face", "GGUF" */
+    char weights[160];                 /* "synthetic, seed 1", or the path */
+    char stored[96];                   /* how the weights are stored: "BF16", "Q4_K 86 %, Q6_K 14 %" */
+    char dtype[16];                    /* what they are computed in: "float32" */
+    char tokenizer[160];               /* tokenizer_about, or why there is none */
+    char backend_about[160];           /* versions and levels of what computes */
+    uint64_t parameters, weight_bytes; /* weight_bytes: in memory */
+    uint64_t stored_bytes;             /* in the files; presets: 0 */
     uint64_t load_ns, tokenizer_ns;
+    uint64_t peak_bytes; /* the process's largest resident size while weights and tokenizer were loaded; 0: not known */
 };
 
 int model_open(struct model **out, const struct model_args *a, struct err *e);
@@ -53,27 +58,34 @@ void model_close(struct model *m);
 const struct model_config *model_config(const struct model *m);
 const struct model_info *model_info(const struct model *m);
 
-/* ids: malloc'ed, the caller frees. ERR_ABSENT when the model has no tokenizer (its vocabulary is not GPT-2's and the folder
- * holds none). */
+/* Path of the i-th file that the model was read from, NULL past the last; presets have none. */
+const char *model_file(const struct model *m, int i);
+
+/* The prompt as the model was trained to see it: with a beginning-of-text token where its tokenizer asks for one. ids:
+ * malloc'ed, the caller frees. ERR_ABSENT when the model has no tokenizer. */
 int model_tokenize(const struct model *m, const char *text, int32_t **ids, size_t *n, struct err *e);
 /* Appends the token's bytes, or "<id>" without a tokenizer. */
 void model_token_text(const struct model *m, int32_t id, struct text *out);
+/* Appends the text of a whole sequence, special tokens left out; ids in <> without a tokenizer. */
+void model_text(const struct model *m, const int32_t *ids, int n, struct text *out);
 
 struct session_args {
-    int batch;       /* sequences, >= 1 */
-    int capacity;    /* prompt + generated tokens at most, <= config.context */
-    bool kv_cache;   /* false: every step recomputes all tokens from scratch, as use_cache=False does */
-    bool all_logits; /* prefill computes the head for every position (tests); default the last only */
+    int batch;                /* sequences, >= 1 */
+    int capacity;             /* prompt + generated tokens at most, <= config.context */
+    bool kv_cache;            /* false: every step recomputes all tokens from scratch, as use_cache=False does */
+    bool all_logits;          /* prefill computes the head for every position (tests); default the last only */
+    bool ignore_eos;          /* no sequence ever ends: benchmarks want a fixed number of steps */
+    struct sampling sampling; /* all zero: greedy. With beams every sequence takes `beams` rows of each pass and of the cache */
     struct engine_hooks hooks;
 };
 
 int session_open(struct session **out, struct model *m, const struct session_args *a, struct err *e);
 void session_close(struct session *s);
 
-/* Forgets all tokens; memory stays. */
+/* Forgets all tokens and begins the draws again; memory stays. */
 void session_reset(struct session *s);
 
-/* One forward pass over the prompt: tokens is [batch][n]. Chooses the first generated token of each sequence (greedy). */
+/* One forward pass over the prompt: tokens is [batch][n]. Chooses the first generated token of each sequence. */
 int session_prefill(struct session *s, const int32_t *tokens, int n, struct err *e);
 
 /* One more token for each sequence: forward over the last chosen token (kv_cache) or over all tokens (no cache). */
@@ -81,11 +93,19 @@ int session_decode(struct session *s, struct err *e);
 
 /* Positions that the last pass attended to: prompt + generated tokens without the one just chosen. */
 int session_kv_len(const struct session *s);
-/* [batch] chosen by the last prefill or decode. */
+/* [batch] chosen by the last prefill or decode; with beams the last token of each sequence's best beam. */
 const int32_t *session_chosen(const struct session *s);
-/* Logits of the last pass: [batch][vocab], or [batch][n][vocab] with all_logits. Valid until the next call. */
+/* The tokens of sequence i so far, prompt first; with beams the best ones. Valid until the next call. */
+const int32_t *session_tokens(struct session *s, int sequence, int *n);
+/* True once sequence i has ended: one of config's eos was chosen, or no beam can beat its best. Decoding on is allowed. */
+bool session_ended(const struct session *s, int sequence);
+/* Logits of the last pass: [batch x beams][vocab], or [batch x beams][n][vocab] with all_logits. Valid until the next call. */
 const float *session_logits(struct session *s);
 /* Bytes allocated for keys and values. */
 size_t session_kv_bytes(const struct session *s);
+/* Copies keys (or values) of one position: [head_dim] floats. ERR_USAGE beyond session_kv_len, and without a cache (nothing is
+ * kept). */
+int session_kv_read(struct session *s, bool values, int layer, int sequence, int kv_head, int position, float *out,
+                    struct err *e);
 
 #endif

@@ -7,7 +7,10 @@
 #include "engine.h"
 #include "tokenizer/tokenizer.h"
 
+struct source;
+
 struct model {
+    struct source *source; /* open as long as the model: it names the files */
     struct model_config config;
     struct weights weights;
     struct tokenizer *tokenizer; /* NULL: none, info.tokenizer says why */

@@ -41,6 +41,7 @@ int forward(struct backend *b, const struct pass *p, const struct engine_hooks *
         layered(b, p, hooks, OP_MLP, layer, ops->mlp);
     }
     whole(b, p, hooks, OP_HEAD, ops->head);
-    whole(b, p, hooks, OP_SAMPLE, ops->choose);
+    if (p->chosen)
+        whole(b, p, hooks, OP_SAMPLE, ops->choose);
     return ops->sync(b, e);
 }

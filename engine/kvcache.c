@@ -21,8 +21,12 @@ size_t kvcache_head(const struct kvcache *kv, int layer, int sequence, int kv_he
            (size_t)kv->head_dim;
 }
 
+size_t kvcache_layer(const struct kvcache *kv)
+{
+    return (size_t)kv->batch * (size_t)kv->kv_heads * (size_t)kv->capacity * (size_t)kv->head_dim;
+}
+
 size_t kvcache_bytes(const struct kvcache *kv)
 {
-    return 2 * sizeof(float) * (size_t)kv->layers * (size_t)kv->batch * (size_t)kv->kv_heads * (size_t)kv->capacity *
-           (size_t)kv->head_dim;
+    return 2 * sizeof(float) * (size_t)kv->layers * kvcache_layer(kv);
 }

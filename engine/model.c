@@ -2,77 +2,83 @@
  * Opening a model: config, weights, tokenizer, backend, in that order, each timed for the record. */
 #include "model.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "backends/backend.h"
 #include "clock.h"
 #include "engine.h"
 #include "engine_private.h"
-#include "formats/formats.h"
-#include "tokenizer/tokenizer.h"
+#include "formats/source.h"
 
-static bool is_folder(const char *source)
+/* The kernel's mark of the largest resident size goes back to the present one; where that is refused the mark stays. */
+static void reset_peak(void)
 {
-    struct stat st;
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
-    return strchr(source, '/') || (stat(source, &st) == 0 && S_ISDIR(st.st_mode));
+    ssize_t written = fd >= 0 ? write(fd, "5", 1) : 0;
+    (void)written;
+    if (fd >= 0)
+        close(fd);
+}
+
+static uint64_t peak_bytes(void)
+{
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *status = fopen("/proc/self/status", "re");
+
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return kib * 1024;
 }
 
 static int load_weights(struct model *m, const struct model_args *a, struct err *e)
 {
     uint64_t start = clock_ns();
-    bool folder = is_folder(a->source);
-    int code = folder ? hf_read_config(&m->config, a->source, e) : config_preset(&m->config, a->source, e);
+    int code = source_open(&m->source, a->source, a->seed, e);
 
     if (code < 0)
-        return folder ? code : err_wrap(e, "model '%s'", a->source);
+        return code;
+    struct source *s = m->source;
+    m->config = s->config;
     m->info.parameters = config_parameters(&m->config);
     m->info.weight_bytes = m->info.parameters * sizeof(float);
+    m->info.stored_bytes = s->bytes;
+    snprintf(m->info.format, sizeof m->info.format, "%s", s->ops->name);
+    snprintf(m->info.weights, sizeof m->info.weights, "%s", s->about);
+    snprintf(m->info.dtype, sizeof m->info.dtype, "float32");
+    source_dtypes(s, m->info.stored, sizeof m->info.stored);
     if (a->plan_only)
         return 0;
     code = weights_alloc(&m->weights, &m->config, e);
     if (code < 0)
         return err_wrap(e, "%s: weights", m->config.name);
-    if (folder)
-        code = hf_read_weights(&m->weights, &m->config, a->source, e);
-    else
-        synthetic_fill(&m->weights, &m->config, a->seed);
-    if (code < 0)
-        return code;
-    if (folder)
-        snprintf(m->info.weights, sizeof m->info.weights, "%s", a->source);
-    else
-        snprintf(m->info.weights, sizeof m->info.weights, "synthetic, seed %llu", (unsigned long long)a->seed);
-    snprintf(m->info.dtype, sizeof m->info.dtype, "float32");
+    m->weights.rope_factors = s->rope_factors;
+    s->rope_factors = NULL;
+    code = s->ops->read(s, &m->weights, e);
     m->info.load_ns = clock_ns() - start;
-    return 0;
+    return code;
 }
 
-enum { GPT2_VOCAB = 50257 };
-
 /* A model without a tokenizer still runs on token ids: absence is noted, anything else is an error. */
-static int load_tokenizer(struct model *m, const struct model_args *a, struct err *e)
+static int load_tokenizer(struct model *m, struct err *e)
 {
+    struct err why = {0};
     uint64_t start = clock_ns();
-    int code;
+    int code = m->source->ops->tokenizer(m->source, &m->tokenizer, &why);
 
-    if (is_folder(a->source))
-        code = tokenizer_open_dir(&m->tokenizer, a->source, e);
-    else if (m->config.vocab == GPT2_VOCAB)
-        code = tokenizer_open_gpt2(&m->tokenizer, e);
-    else
-        code = err_set(e, ERR_ABSENT, "preset %s comes without a tokenizer", m->config.name);
     m->info.tokenizer_ns = clock_ns() - start;
     if (code < 0 && code != ERR_ABSENT)
-        return code;
-    if (m->tokenizer && tokenizer_vocab(m->tokenizer) > m->config.vocab)
-        return err_set(e, ERR_FORMAT, "%s: the tokenizer has %d tokens, the model's vocab_size is %d", a->source,
-                       tokenizer_vocab(m->tokenizer), m->config.vocab);
+        return err_set(e, code, "%s", why.text);
     snprintf(m->info.tokenizer, sizeof m->info.tokenizer, "%s%s",
-             m->tokenizer ? "" : "none: ", m->tokenizer ? tokenizer_about(m->tokenizer) : e->text);
+             m->tokenizer ? "" : "none: ", m->tokenizer ? tokenizer_about(m->tokenizer) : why.text);
     return 0;
 }
 
@@ -88,12 +94,14 @@ int model_open(struct model **out, const struct model_args *a, struct err *e)
     if (code < 0)
         goto fail;
     m->backend->ops->describe(m->backend, m->info.backend_about, sizeof m->info.backend_about);
+    reset_peak();
     code = load_weights(m, a, e);
     if (code < 0)
         goto fail;
-    code = load_tokenizer(m, a, e);
+    code = load_tokenizer(m, e);
     if (code < 0)
         goto fail;
+    m->info.peak_bytes = peak_bytes();
     *out = m;
     return 0;
 fail:
@@ -107,6 +115,7 @@ void model_close(struct model *m)
         return;
     tokenizer_close(m->tokenizer);
     weights_free(&m->weights);
+    source_close(m->source);
     if (m->backend)
         m->backend->ops->close(m->backend);
     free(m);
@@ -122,15 +131,28 @@ const struct model_info *model_info(const struct model *m)
     return &m->info;
 }
 
+const char *model_file(const struct model *m, int i)
+{
+    return m->source->ops->file(m->source, i);
+}
+
 int model_tokenize(const struct model *m, const char *text, int32_t **ids, size_t *n, struct err *e)
 {
     if (!m->tokenizer)
         return err_set(e, ERR_ABSENT, "the model has no tokenizer (%s)", m->info.tokenizer);
-    return tokenizer_encode(m->tokenizer, text, strlen(text), ids, n, e);
+    return tokenizer_encode_prompt(m->tokenizer, text, strlen(text), ids, n, e);
 }
 
 void model_token_text(const struct model *m, int32_t id, struct text *out)
 {
     if (!m->tokenizer || tokenizer_decode(m->tokenizer, id, out, NULL) < 0)
         text_printf(out, "<%d>", (int)id);
+}
+
+void model_text(const struct model *m, const int32_t *ids, int n, struct text *out)
+{
+    if (m->tokenizer)
+        tokenizer_text(m->tokenizer, ids, (size_t)n, out);
+    for (int i = 0; !m->tokenizer && i < n; i++)
+        text_printf(out, "<%d>", (int)ids[i]);
 }

@@ -33,12 +33,17 @@ struct weights {
     struct layer_weights *layers;
     float *norm_w, *norm_b; /* final norm */
     struct matrix head;     /* [vocab, d_model]; embed's data when tied */
-    void *pages;            /* the one mapping that every pointer above points into */
+    float *rope_factors;    /* [head_dim / 2] that divide the rotary frequencies, or NULL; owned, malloc'ed */
+    void *pages;            /* the one mapping that every matrix and vector above lies in; NULL: only planned */
     size_t bytes;           /* its length */
 };
 
 /* Takes one mapping for the whole model and lays every tensor out in it, 64-byte aligned, contents zero. */
 int weights_alloc(struct weights *w, const struct model_config *c, struct err *e);
+
+/* The same layout without the memory: what weights_visit shows then has names and shapes, and a `data` that is not NULL and
+ * must not be used. So that files are checked before memory is taken. */
+int weights_plan(struct weights *w, const struct model_config *c, struct err *e);
 void weights_free(struct weights *w);
 
 /* One tensor of the model under its canonical Hugging Face name, without `transformer.` or `model.` prefix. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * llama3 scaling: wavelengths shorter than original_context / high_freq_factor stay, longer than original_context /
- * low_freq_factor are divided by factor, between the two they are blended (Llama 3.1's published rule). */
+ * low_freq_factor are divided by factor, between the two they are blended (Llama 3.1's published rule).
+ * A GGUF file carries the same as divisors of the frequencies. */
 #include "rope.h"
 
 #include <math.h>
@@ -17,7 +18,15 @@ static double scale_llama3(const struct rope_scaling *r, double frequency)
     return (1 - smooth) * frequency / r->factor + smooth * frequency;
 }
 
-void rope_table(float *cos_out, float *sin_out, const struct model_config *c, int positions)
+void rope_llama3_factors(float *out, const struct model_config *c)
+{
+    for (int i = 0; i < c->head_dim / 2; i++) {
+        double frequency = pow(c->rope_theta, -2.0 * i / c->head_dim);
+        out[i] = (float)(frequency / scale_llama3(&c->rope, frequency));
+    }
+}
+
+void rope_table(float *cos_out, float *sin_out, const struct model_config *c, const float *factors, int positions)
 {
     int half = c->head_dim / 2;
 
@@ -25,6 +34,8 @@ void rope_table(float *cos_out, float *sin_out, const struct model_config *c, in
         double frequency = (float)pow(c->rope_theta, -2.0 * i / c->head_dim);
         if (c->rope.kind == ROPE_LLAMA3)
             frequency = scale_llama3(&c->rope, frequency);
+        if (factors)
+            frequency /= factors[i];
         double divide = c->rope.kind == ROPE_LINEAR ? c->rope.factor : 1;
         float f = (float)frequency;
         for (int pos = 0; pos < positions; pos++) {

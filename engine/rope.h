@@ -6,7 +6,10 @@
 
 #include "config.h"
 
-/* cos, sin: [positions][head_dim / 2]. */
-void rope_table(float *cos_out, float *sin_out, const struct model_config *c, int positions);
+/* cos, sin: [positions][head_dim / 2]. factors: [head_dim / 2] that divide the frequencies, or NULL. */
+void rope_table(float *cos_out, float *sin_out, const struct model_config *c, const float *factors, int positions);
+
+/* What llama3 scaling divides each frequency by, [head_dim / 2]: the form in which GGUF files keep it. */
+void rope_llama3_factors(float *out, const struct model_config *c);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Where each tensor of a model lives. The layout is walked twice with the same code: once to add up sizes, once to hand out
- * addresses in the one mapping. Visiting names the same tensors as a Hugging Face file does. */
+ * Where each tensor of a model lives. The layout is walked with the same code to add up sizes and to hand out addresses in the
+ * one mapping. Visiting names the same tensors as a Hugging Face file does. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model.h"
@@ -12,17 +13,18 @@ enum { ALIGNMENT = 64 };
 /* config_check bounds a whole model by about 2^51 bytes, so that sums and products of sizes below cannot wrap round. */
 _Static_assert(sizeof(size_t) == 8, "sizes of models need 64 bits");
 
+/* Addresses are counted, not followed: a layout is planned from a base that is no memory at all. */
 struct arena {
-    char *base; /* NULL while sizes are only added up */
+    uintptr_t base;
     size_t used;
 };
 
 static void *take(struct arena *a, size_t bytes)
 {
-    size_t at = a->used;
+    uintptr_t at = a->base + a->used;
 
-    a->used = (at + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return a->base ? a->base + at : NULL;
+    a->used = (a->used + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return (void *)at; /* NOLINT(performance-no-int-to-ptr) */
 }
 
 static float *take_floats(struct arena *a, int rows, int cols)
@@ -62,42 +64,54 @@ static void place_layer(struct layer_weights *l, const struct model_config *c, s
 
 static void place_all(struct weights *w, const struct model_config *c, struct arena *a)
 {
-    struct layer_weights scratch;
-
-    w->layers = take(a, (size_t)c->layers * sizeof *w->layers);
     w->embed = take_matrix(a, c->vocab, c->d_model);
     if (c->position == POSITION_LEARNED)
         w->position = take_matrix(a, c->context, c->d_model);
     for (int i = 0; i < c->layers; i++)
-        place_layer(a->base ? &w->layers[i] : &scratch, c, a);
+        place_layer(&w->layers[i], c, a);
     w->norm_w = take_floats(a, c->d_model, 1);
     w->norm_b = take_if(a, c->norm == NORM_LAYER, c->d_model);
     w->head = c->tied_head ? w->embed : take_matrix(a, c->vocab, c->d_model);
+    w->bytes = a->used;
 }
 
-int weights_alloc(struct weights *w, const struct model_config *c, struct err *e)
+int weights_plan(struct weights *w, const struct model_config *c, struct err *e)
 {
-    struct arena sizes = {0};
+    struct arena nowhere = {.base = ALIGNMENT};
     int code = config_check(c, e);
 
     *w = (struct weights){0};
     if (code < 0)
         return code;
-    place_all(w, c, &sizes);
-    *w = (struct weights){0};
-    void *pages = pages_alloc(sizes.used, e);
-    if (!pages)
+    w->layers = calloc((size_t)c->layers, sizeof *w->layers);
+    if (!w->layers)
+        return err_set(e, ERR_MEMORY, "out of memory for %d layers", c->layers);
+    place_all(w, c, &nowhere);
+    return 0;
+}
+
+int weights_alloc(struct weights *w, const struct model_config *c, struct err *e)
+{
+    int code = weights_plan(w, c, e);
+
+    if (code < 0)
+        return code;
+    w->pages = pages_alloc(w->bytes, e);
+    if (!w->pages) {
+        weights_free(w);
         return ERR_MEMORY;
-    struct arena places = {.base = pages};
+    }
+    struct arena places = {.base = (uintptr_t)w->pages};
     place_all(w, c, &places);
-    w->pages = pages;
-    w->bytes = sizes.used;
     return 0;
 }
 
 void weights_free(struct weights *w)
 {
-    pages_free(w->pages, w->bytes);
+    if (w->pages)
+        pages_free(w->pages, w->bytes);
+    free(w->layers);
+    free(w->rope_factors);
     *w = (struct weights){0};
 }
 

@@ -37,16 +37,40 @@ static struct work work_qkv(const struct model_config *c, double rows)
     return w;
 }
 
-/* Token i of the pass sees past + i + 1 positions: q.K and p.V are 2 head_dim FLOPs each, for every head. */
-static struct work work_attention(const struct model_config *c, const struct pass_shape *p)
+/* Pairs of new token and position that it sees in layers with the given window (0: none): token i sees past + i + 1 positions
+ * and at most the window's. */
+static double seen_pairs(const struct pass_shape *p, double window)
 {
-    double n = p->tokens;
-    double seen = n * p->past + n * (n + 1) / 2;
+    double n = p->tokens, growing = n;
+
+    if (window > 0)
+        growing = fmin(n, fmax(0, window - p->past)); /* the first tokens, whose view still grows */
+    return growing * p->past + growing * (growing + 1) / 2 + (n - growing) * window;
+}
+
+/* q.K and p.V are 2 head_dim FLOPs each for every pair and head. A window's cache is read from the first token's view on. */
+static struct work work_attention(const struct model_config *c, const struct pass_shape *p, bool windowed)
+{
+    double seen = (double)p->past + p->tokens, window = windowed ? c->window : 0;
+    double read = windowed ? fmin(seen, window + p->tokens - 1) : seen;
 
     return (struct work){
-        .flops = 4.0 * p->batch * c->heads * c->head_dim * seen,
-        .kv_read_bytes = 2.0 * sizeof(float) * p->batch * c->kv_heads * c->head_dim * (p->past + n),
+        .flops = 4.0 * p->batch * c->heads * c->head_dim * seen_pairs(p, window),
+        .kv_read_bytes = 2.0 * sizeof(float) * p->batch * c->kv_heads * c->head_dim * read,
     };
+}
+
+/* The mean over the layers, where only some have a window. */
+static struct work work_mean_attention(const struct model_config *c, const struct pass_shape *p)
+{
+    double windowed = c->window > 0 && c->window_first < c->layers ? c->layers - c->window_first : 0;
+    struct work all = work_attention(c, p, false), some = work_attention(c, p, true), mean = {0};
+
+    if (windowed == 0)
+        return all;
+    work_add(&mean, &all, (c->layers - windowed) / c->layers);
+    work_add(&mean, &some, windowed / c->layers);
+    return mean;
 }
 
 static struct work work_out(const struct model_config *c, double rows)
@@ -85,7 +109,7 @@ struct work work_of_op(const struct model_config *c, enum op op, const struct pa
     case OP_QKV:
         return work_qkv(c, rows);
     case OP_ATTENTION:
-        return work_attention(c, p);
+        return work_mean_attention(c, p);
     case OP_OUT:
         return work_out(c, rows);
     case OP_MLP:

@@ -30,7 +30,7 @@ struct pass {
     float *mixed;                     /* [rows][heads head_dim]: attention's result */
     float *hidden;                    /* [rows][2 d_ff] for SwiGLU, [rows][d_ff] for GELU */
     float *logits;                    /* [batch][vocab], or [rows][vocab] with all_logits */
-    int32_t *chosen;                  /* [batch]: greedy choice of each sequence, host memory */
+    int32_t *chosen;                  /* [batch]: greedy choice of each sequence, host memory; NULL: the session chooses */
 };
 
 struct backend_args {
@@ -58,6 +58,8 @@ struct backend_ops {
     void (*head)(struct backend *b, const struct pass *p);                 /* logits = norm(x) W, last position or all */
     void (*choose)(struct backend *b, const struct pass *p);               /* chosen = argmax of each last position */
     int (*sync)(struct backend *b, struct err *e);                         /* waits; the first failure since the last sync */
+    /* Sequence i goes on with the first `length` positions of sequence parent[i]; kv->spare is free to use. For beams. */
+    void (*reorder)(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length);
 };
 
 struct backend {
@@ -73,6 +75,7 @@ int backend_open(struct backend **out, const char *name, const struct backend_ar
 void *host_alloc(struct backend *b, size_t bytes, struct err *e);
 void host_release(struct backend *b, void *p, size_t bytes);
 void host_get(struct backend *b, void *host, const void *from, size_t bytes);
+void host_reorder(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length);
 
 /* Row of the hidden state whose logits choose the next token of a sequence. */
 static inline size_t pass_last_row(const struct pass *p, int sequence)

@@ -49,3 +49,35 @@ void host_get(struct backend *b, void *host, const void *from, size_t bytes)
     (void)b;
     memcpy(host, from, bytes);
 }
+
+/* All heads of the sequences that move: out of their parents' places into the spare, then back into their own. */
+static void copy_sequences(float *to, const float *from, const struct kvcache *kv, const int32_t *parent, int length,
+                           bool to_spare)
+{
+    size_t head = (size_t)kv->capacity * (size_t)kv->head_dim, kept = (size_t)length * (size_t)kv->head_dim;
+
+#pragma omp parallel for schedule(static) collapse(2)
+    for (int i = 0; i < kv->batch; i++)
+        for (int h = 0; h < kv->kv_heads; h++) {
+            size_t mine = ((size_t)i * (size_t)kv->kv_heads + (size_t)h) * head;
+            size_t theirs = ((size_t)parent[i] * (size_t)kv->kv_heads + (size_t)h) * head;
+            if (parent[i] != i)
+                memcpy(to + mine, from + (to_spare ? theirs : mine), kept * sizeof *to);
+        }
+}
+
+void host_reorder(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length)
+{
+    bool moves = false;
+
+    (void)b;
+    for (int i = 0; i < kv->batch; i++)
+        moves |= parent[i] != i;
+    for (int layer = 0; moves && kv->kept && layer < kv->layers; layer++) {
+        float *both[] = {kv->k + kvcache_head(kv, layer, 0, 0), kv->v + kvcache_head(kv, layer, 0, 0)};
+        for (int i = 0; i < 2; i++) {
+            copy_sequences(kv->spare, both[i], kv, parent, length, true);
+            copy_sequences(both[i], kv->spare, kv, parent, length, false);
+        }
+    }
+}

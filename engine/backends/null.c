@@ -76,4 +76,5 @@ const struct backend_ops backend_null = {
     .head = null_pass,
     .choose = null_choose,
     .sync = null_sync,
+    .reorder = host_reorder,
 };

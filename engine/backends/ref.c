@@ -147,7 +147,7 @@ static void ref_qkv(struct backend *b, const struct pass *p, int layer)
     }
 }
 
-/* One query row of one head over `seen` positions. */
+/* One query row of one head over the `seen` positions that it may look at. */
 static void attend(float *out, const float *q, const float *k, const float *v, double *scores, int seen, int hd)
 {
     double most = -INFINITY, sum = 0;
@@ -175,12 +175,14 @@ static void ref_attention(struct backend *b, const struct pass *p, int layer)
     int hd = c->head_dim, group = c->heads / c->kv_heads;
     size_t width = (size_t)(c->heads + 2 * c->kv_heads) * (size_t)hd;
 
-    for (int r = 0; r < p->batch * p->tokens; r++)
+    for (int r = 0; r < p->batch * p->tokens; r++) {
+        int seen = p->past + r % p->tokens + 1, visible = config_visible(c, layer, seen);
         for (int h = 0; h < c->heads; h++) {
-            size_t at = kvcache_head(&p->kv, layer, r / p->tokens, h / group);
+            size_t at = kvcache_head(&p->kv, layer, r / p->tokens, h / group) + (size_t)(seen - visible) * (size_t)hd;
             attend(p->mixed + ((size_t)r * (size_t)c->heads + (size_t)h) * (size_t)hd, p->qkv + (size_t)r * width + h * hd,
-                   p->kv.k + at, p->kv.v + at, ref->scores, p->past + r % p->tokens + 1, hd);
+                   p->kv.k + at, p->kv.v + at, ref->scores, visible, hd);
         }
+    }
 }
 
 static void ref_out(struct backend *b, const struct pass *p, int layer)
@@ -269,4 +271,5 @@ const struct backend_ops backend_ref = {
     .head = ref_head,
     .choose = ref_choose,
     .sync = ref_sync,
+    .reorder = host_reorder,
 };

@@ -20,26 +20,38 @@ enum {
     SHRUNK = 1 << 16, /* what a read answers where the file ends early; above every errno */
 };
 
-/* Bytes of an element; dtypes beyond the three that are converted occur in buffers that are passed over. */
+/* Those that are converted ... */
+static const enum dtype readable[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+
+/* ... and those that occur in buffers that are passed over, with the bytes of an element. */
 static const struct {
     const char *name;
     unsigned bytes;
-} dtypes[] = {
-    {"F32", 4}, {"F16", 2}, {"BF16", 2},    {"F64", 8},     {"I64", 8}, {"U64", 8}, {"I32", 4},  {"U32", 4},
-    {"I16", 2}, {"U16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1},
+} others[] = {
+    {"F64", 8}, {"I64", 8},     {"U64", 8},     {"I32", 4}, {"U32", 4}, {"I16", 2},
+    {"U16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I8", 1},  {"U8", 1},  {"BOOL", 1},
 };
 
-static unsigned element_bytes(const char *dtype)
+bool safetensors_dtype(const struct safetensors_tensor *t, enum dtype *out)
 {
-    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
-        if (strcmp(dtypes[i].name, dtype) == 0)
-            return dtypes[i].bytes;
-    return 0;
+    for (size_t i = 0; i < sizeof readable / sizeof *readable; i++) {
+        *out = readable[i];
+        if (strcmp(dtype_name(*out), t->dtype) == 0)
+            return true;
+    }
+    return false;
 }
 
-bool safetensors_is_readable(const struct safetensors_tensor *t)
+static unsigned element_bytes(const struct safetensors_tensor *t)
 {
-    return strcmp(t->dtype, "F32") == 0 || strcmp(t->dtype, "F16") == 0 || strcmp(t->dtype, "BF16") == 0;
+    enum dtype d;
+
+    if (safetensors_dtype(t, &d))
+        return (unsigned)dtype_block_bytes(d);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].name, t->dtype) == 0)
+            return others[i].bytes;
+    return 0;
 }
 
 const char *safetensors_shape(const struct safetensors_tensor *t, char *buf, size_t size)
@@ -130,7 +142,7 @@ static int parse_tensor(const struct safetensors *s, struct safetensors_tensor *
     if (!json_is_object(about) || !json_is_string(dtype))
         return bad_tensor(s, t, "expected an object with dtype, shape and data_offsets", e);
     t->dtype = json_string_value(dtype);
-    unsigned element = element_bytes(t->dtype);
+    unsigned element = element_bytes(t);
     if (element == 0)
         return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': unknown dtype '%.20s'", s->path, t->name, t->dtype);
     code = parse_shape(s, t, json_object_get(about, "shape"), e);
@@ -254,49 +266,6 @@ void safetensors_close(struct safetensors *s)
 
 /* --- the data ------------------------------------------------------------------------------------------------------------ */
 
-static float float_of_bits(uint32_t bits)
-{
-    float f;
-
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* Moves exponent and mantissa to float32's places; the product with 2^112 corrects the bias and normalises subnormals. */
-static float float_of_half(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
-    uint32_t bits;
-    float f = float_of_bits(rest) * 0x1p112f;
-
-    memcpy(&bits, &f, sizeof bits);
-    if ((h & 0x7c00) == 0x7c00) /* infinity and NaN keep their mantissa */
-        bits = rest | 0x7f800000;
-    return float_of_bits(bits | sign);
-}
-
-/* How elements lie in the file, and how one becomes a float. */
-enum encoding { ENCODING_F32, ENCODING_F16, ENCODING_BF16 };
-
-static enum encoding encoding_of(const struct safetensors_tensor *t)
-{
-    return strcmp(t->dtype, "F32") == 0 ? ENCODING_F32 : strcmp(t->dtype, "F16") == 0 ? ENCODING_F16 : ENCODING_BF16;
-}
-
-static void decode(float *out, const void *in, size_t n, enum encoding encoding)
-{
-    const uint16_t *half = in;
-
-    if (encoding == ENCODING_F32)
-        memcpy(out, in, n * sizeof *out);
-    else if (encoding == ENCODING_F16)
-        for (size_t i = 0; i < n; i++)
-            out[i] = float_of_half(half[i]);
-    else
-        for (size_t i = 0; i < n; i++)
-            out[i] = float_of_bits((uint32_t)half[i] << 16);
-}
-
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -304,31 +273,30 @@ static size_t smaller(size_t a, size_t b)
 
 enum { STRETCH = 1 << 18, TILE = 16, SMALL = 1 << 14 };
 
-/* One stretch of elements that lie in the same order in file and memory. `raw` holds STRETCH half-width elements. */
-static int read_stretch(int fd, float *out, size_t n, uint64_t at, enum encoding encoding, void *raw)
+/* One stretch of elements that lie in the same order in file and memory. `raw` holds STRETCH elements as they are stored. */
+static int read_stretch(int fd, float *out, size_t n, uint64_t at, enum dtype d, void *raw)
 {
-    if (encoding == ENCODING_F32)
+    if (d == DTYPE_F32)
         return read_exactly(fd, out, n * sizeof *out, at);
-    int why = read_exactly(fd, raw, n * sizeof(uint16_t), at);
+    int why = read_exactly(fd, raw, dtype_bytes(d, n), at);
     if (why == 0)
-        decode(out, raw, n, encoding);
+        dtype_decode(d, out, raw, n);
     return why;
 }
 
 /* Where several threads fail, any one of their answers is reported. */
-static int read_plain(int fd, float *out, size_t n, uint64_t at, enum encoding encoding)
+static int read_plain(int fd, float *out, size_t n, uint64_t at, enum dtype d)
 {
-    size_t element = encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t);
     int bad = 0;
 
 #pragma omp parallel if (n > SMALL)
     {
-        void *raw = encoding == ENCODING_F32 ? NULL : calloc(STRETCH, sizeof(uint16_t));
-        int mine = raw || encoding == ENCODING_F32 ? 0 : ENOMEM;
+        void *raw = d == DTYPE_F32 ? NULL : malloc(dtype_bytes(d, smaller(n, STRETCH)));
+        int mine = raw || d == DTYPE_F32 ? 0 : ENOMEM;
 #pragma omp for schedule(static)
         for (size_t i = 0; i < n; i += STRETCH)
             if (mine == 0)
-                mine = read_stretch(fd, out + i, smaller(n - i, STRETCH), at + i * element, encoding, raw);
+                mine = read_stretch(fd, out + i, smaller(n - i, STRETCH), at + dtype_bytes(d, i), d, raw);
         if (mine)
 #pragma omp atomic write
             bad = mine;
@@ -339,24 +307,23 @@ static int read_plain(int fd, float *out, size_t n, uint64_t at, enum encoding e
 
 /* A band of up to TILE file rows, each `rows` long, becomes that many columns of out[rows][cols]. Square tiles keep both the
  * reads and the writes on whole cache lines. */
-static void transpose_band(float *out, size_t cols, const char *band, size_t rows, size_t height, enum encoding encoding)
+static void transpose_band(float *out, size_t cols, const char *band, size_t rows, size_t height, enum dtype d)
 {
-    size_t element = encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t);
     float tile[TILE][TILE];
 
     for (size_t r = 0; r < rows; r += TILE) {
         size_t width = smaller(rows - r, TILE);
         for (size_t k = 0; k < height; k++)
-            decode(tile[k], band + (k * rows + r) * element, width, encoding);
+            dtype_decode(d, tile[k], band + dtype_bytes(d, k * rows + r), width);
         for (size_t i = 0; i < width; i++)
             for (size_t k = 0; k < height; k++)
                 out[(r + i) * cols + k] = tile[k][i];
     }
 }
 
-static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_t at, enum encoding encoding)
+static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_t at, enum dtype d)
 {
-    size_t line = rows * (encoding == ENCODING_F32 ? sizeof(float) : sizeof(uint16_t));
+    size_t line = dtype_bytes(d, rows);
     int bad = 0;
 
 #pragma omp parallel if (rows * cols > SMALL)
@@ -369,7 +336,7 @@ static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_
             if (mine == 0)
                 mine = read_exactly(fd, band, height * line, at + c * line);
             if (mine == 0)
-                transpose_band(out + c, cols, band, rows, height, encoding);
+                transpose_band(out + c, cols, band, rows, height, d);
         }
         if (mine)
 #pragma omp atomic write
@@ -383,9 +350,12 @@ int safetensors_read(const struct safetensors *s, const struct safetensors_tenso
                      bool transposed, struct err *e)
 {
     uint64_t at = s->data_start + t->begin;
-    size_t n = (size_t)rows * (size_t)cols;
-    int bad = transposed ? read_transposed(s->fd, out, (size_t)rows, (size_t)cols, at, encoding_of(t))
-                         : read_plain(s->fd, out, n, at, encoding_of(t));
+    enum dtype d;
+    int bad;
 
+    if (!safetensors_dtype(t, &d))
+        return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': dtype %s is not supported", s->path, t->name, t->dtype);
+    bad = transposed ? read_transposed(s->fd, out, (size_t)rows, (size_t)cols, at, d)
+                     : read_plain(s->fd, out, (size_t)rows * (size_t)cols, at, d);
     return bad ? read_error(s, bad, e) : 0;
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtype.h"
 #include "err.h"
 
 enum { SAFETENSORS_RANK_MAX = 8 };
@@ -34,8 +35,8 @@ struct safetensors {
 int safetensors_open(struct safetensors *s, const char *path, struct err *e);
 void safetensors_close(struct safetensors *s);
 
-/* True for the dtypes that safetensors_read converts: F32, F16, BF16. */
-bool safetensors_is_readable(const struct safetensors_tensor *t);
+/* False but for the dtypes that safetensors_read converts: F32, F16, BF16. */
+bool safetensors_dtype(const struct safetensors_tensor *t, enum dtype *out);
 
 /* "[64, 192]" into buf; returns buf. */
 const char *safetensors_shape(const struct safetensors_tensor *t, char *buf, size_t size);

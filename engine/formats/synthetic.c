@@ -6,8 +6,10 @@
  * about 1 at every model size. The gains let the layers outweigh the embedding they start from; without that a tied head
  * chooses its own input again and again, and equal tokens would prove little. */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-#include "formats.h"
+#include "source.h"
 
 enum { STRETCH = 1 << 16 };
 
@@ -99,3 +101,66 @@ void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t se
     if (!c->tied_head)
         fill_matrix(&s, &w->head, 1);
 }
+
+/* --- as a source --------------------------------------------------------------------------------------------------------- */
+
+struct preset {
+    struct source base;
+    uint64_t seed;
+};
+
+static int open_preset(struct source **out, const char *path, uint64_t seed, struct err *e)
+{
+    struct model_config config;
+    int code = config_preset(&config, path, e);
+
+    if (code < 0)
+        return code;
+    struct preset *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_set(e, ERR_MEMORY, "preset %s: out of memory", path);
+    p->base.ops = &source_preset;
+    p->base.config = config;
+    p->base.elements[DTYPE_F32] = config_parameters(&config);
+    p->seed = seed;
+    snprintf(p->base.about, sizeof p->base.about, "synthetic, seed %llu", (unsigned long long)seed);
+    *out = &p->base;
+    return 0;
+}
+
+static int read_preset(struct source *s, struct weights *w, struct err *e)
+{
+    (void)e;
+    synthetic_fill(w, &s->config, ((struct preset *)s)->seed);
+    return 0;
+}
+
+enum { GPT2_VOCAB = 50257 };
+
+static int open_tokenizer(struct source *s, struct tokenizer **out, struct err *e)
+{
+    if (s->config.vocab != GPT2_VOCAB)
+        return err_set(e, ERR_ABSENT, "preset %s comes without a tokenizer", s->config.name);
+    return tokenizer_open_gpt2(out, e);
+}
+
+static const char *no_file(const struct source *s, int i)
+{
+    (void)s;
+    (void)i;
+    return NULL;
+}
+
+static void close_preset(struct source *s)
+{
+    free(s);
+}
+
+const struct source_ops source_preset = {
+    .name = "preset",
+    .open = open_preset,
+    .read = read_preset,
+    .tokenizer = open_tokenizer,
+    .file = no_file,
+    .close = close_preset,
+};

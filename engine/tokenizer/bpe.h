@@ -1,35 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * What the byte-level BPE sources share; nobody outside this folder includes it. Building (bpe_files.c, bpe_json.c) fills a
- * struct tokenizer through bpe_vocab.c and ends with bpe_finish; from then on nothing in it changes, so threads may share it.
- * Build functions leave one sentence in *e; their callers put file and line in front. */
+ * What the byte-level BPE sources share; nobody outside this folder includes it. Building (bpe_files.c, bpe_json.c, bpe_list.c)
+ * fills a struct bpe through kind.h and the functions here and ends with bpe_finish. */
 #ifndef BENCH_BPE_H
 #define BENCH_BPE_H
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-#include <stdbool.h>
 
-#include "tokenizer.h"
+#include "kind.h"
 
-enum {
-    BPE_FILE_MAX = 64 << 20,  /* bytes of one file */
-    BPE_VOCAB_MAX = 1 << 20,  /* ids are below this */
-    BPE_MERGES_MAX = 1 << 22, /* merges spelled out pair by pair (Llama-3 has 280147 for 128000 tokens) */
-    BPE_TOKEN_MAX = 1024,     /* bytes of one token (the longest seen in the field has 128) */
-};
-
-struct bpe_token {
-    uint32_t at, len; /* in bpe_vocab.bytes; len 0: no token has this id */
-};
-
-struct bpe_vocab {
-    struct text bytes;
-    struct bpe_token *token; /* BPE_VOCAB_MAX of them, by id */
-    int32_t size;            /* highest id + 1 */
-    uint32_t *slot;          /* open addressing: id + 1 of the token whose bytes hash here, 0 where empty */
-    uint32_t slot_mask;
-    uint32_t longest; /* bytes of the longest token that text can become */
-};
+enum { BPE_MERGES_MAX = 1 << 22 }; /* merges spelled out pair by pair (Llama-3 has 280147 for 128000 tokens) */
 
 struct bpe_merge {
     int32_t left, right; /* left < 0 in an empty slot */
@@ -41,42 +21,61 @@ struct bpe_merges {
     uint32_t slot_mask;
 };
 
-struct tokenizer {
-    struct bpe_vocab vocab;
-    struct bpe_merges merges;
+/* How text is cut into pieces, under the name that GGUF files have for it. */
+struct bpe_pre {
+    const char *name;
+    const char *pattern;
     bool whole_first; /* a piece that is a token is taken as it is, whatever the merges make of it */
-    pcre2_code *pattern;
-    int32_t *added; /* ids, sorted by bytes, of tokens found in text before anything is split: "<|endoftext|>" */
-    size_t added_n;
-    int32_t byte_id[256];
-    char about[160];
+    bool add_bos;     /* where a file does not say */
 };
 
-/* --- bpe_vocab.c --- */
+struct bpe_listing; /* bpe_list.c */
 
-/* `tokens` is an upper bound of the calls to bpe_vocab_put. */
-int bpe_vocab_init(struct bpe_vocab *v, size_t tokens, struct err *e);
-/* `matches`: text can become this token by merging; otherwise it is only for decoding. */
-int bpe_vocab_put(struct bpe_vocab *v, int64_t id, const char *bytes, size_t len, bool matches, struct err *e);
-int32_t bpe_vocab_find(const struct bpe_vocab *v, const char *bytes, size_t len); /* -1 when no matching token */
-void bpe_vocab_free(struct bpe_vocab *v);
-const char *bpe_token_bytes(const struct tokenizer *t, int32_t id); /* vocab.token[id].len of them */
+struct bpe {
+    struct tokenizer base;
+    struct bpe_merges merges;
+    bool whole_first;
+    bool nfc; /* text is composed first */
+    pcre2_code *pattern;
+    const char *pre; /* the pattern's name, NULL where it has none */
+    int32_t byte_id[256];
+    struct bpe_listing *listing; /* what tokenizer_list handed out */
+};
+
+/* --- bpe.c --- */
+
+struct bpe *bpe_new(struct err *e);
+/* Checks what encoding relies on and fills in the rest; `source` is what tokenizer_about calls it. */
+int bpe_finish(struct bpe *t, const char *source, struct err *e);
+/* The two tokens whose merge makes token `id`, found by merging its bytes with the tokens of lower id. False where that does
+ * not leave two. For tokenizers without a list of merges. */
+int bpe_find_merge(const struct bpe *t, int32_t id, struct bpe_merge *out, bool *found, struct err *e);
+
+/* --- bpe_merges.c --- */
 
 /* Appends the bytes that `len` bytes of GPT-2's printable spelling stand for ("Ġthe" is " the"); false, having appended
  * nothing, where a character is none of its 256. */
-bool bpe_spelling_bytes(const char *spelling, size_t len, struct text *out);
+bool bpe_unspell(const char *spelling, size_t len, struct text *out);
+void bpe_spell(const char *bytes, size_t len, struct text *out);
+/* A token in that spelling; one that is not ("<|a b|>") stands for itself, and no text becomes it by merging. */
+int bpe_put_spelled(struct bpe *t, const char *spelling, size_t len, int64_t id, struct err *e);
 
 int bpe_merges_init(struct bpe_merges *m, size_t merges, struct err *e);
-/* Both sides in GPT-2's spelling. The first merge put has rank 0, the next 1, ... */
-int bpe_merges_put(struct tokenizer *t, int32_t rank, const char *left, size_t left_len, const char *right, size_t right_len,
-                   struct err *e);
+/* Both sides spelled. The first merge put has rank 0, the next 1, ... */
+int bpe_merges_put(struct bpe *t, int32_t rank, struct token_bytes left, struct token_bytes right, struct err *e);
+/* "left right" */
+int bpe_merges_put_line(struct bpe *t, int32_t rank, const char *line, size_t len, struct err *e);
 const struct bpe_merge *bpe_merges_find(const struct bpe_merges *m, int32_t left, int32_t right);
 
 /* --- bpe_split.c --- */
 
-extern const char bpe_gpt2_pattern[];
-
+const struct bpe_pre *bpe_pre_find(const char *name); /* NULL when there is none */
+void bpe_pre_names(struct text *out);                 /* "gpt-2, llama-bpe, ..." */
 int bpe_pattern_compile(pcre2_code **out, const char *pattern, struct err *e);
+int bpe_pattern_use(struct bpe *t, const struct bpe_pre *pre, struct err *e);
+
+/* Bytes of valid UTF-8 that s begins with. */
+size_t bpe_utf8_run(const char *s, size_t left);
 
 /* Walks over text piece by piece; the pieces laid end to end are the text. Zero it, set code, match, text and len. */
 struct bpe_split {
@@ -92,15 +91,19 @@ struct bpe_split {
 /* 1 and the next piece, 0 at the end, or an error code. */
 int bpe_split_next(struct bpe_split *s, const char **piece, size_t *len, struct err *e);
 
-/* --- bpe.c --- */
+/* --- bpe_nfc.c --- */
 
-struct tokenizer *bpe_new(struct err *e);
-/* Checks what encoding relies on and fills in the rest; `source` is what tokenizer_about calls it. */
-int bpe_finish(struct tokenizer *t, const char *source, struct err *e);
+/* Appends text with its stretches of valid UTF-8 in Unicode's composed form. */
+int bpe_nfc(const char *text, size_t len, struct text *out, struct err *e);
 
-/* --- bpe_json.c: read one file into a new tokenizer; errors name the file --- */
+/* --- bpe_files.c --- */
 
-int bpe_read_vocab_json(struct tokenizer *t, const char *path, struct err *e);
-int bpe_read_tokenizer_json(struct tokenizer *t, const char *path, struct err *e);
+int bpe_read_merges(struct bpe *t, const char *path, struct err *e); /* merges.txt; errors name it */
+
+/* --- bpe_list.c --- */
+
+int bpe_open_list(struct tokenizer **out, const struct token_list *l, struct err *e);
+int bpe_list(struct tokenizer *t, struct token_list *out, struct err *e);
+void bpe_listing_free(struct bpe_listing *l);
 
 #endif

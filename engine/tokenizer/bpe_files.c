@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Opens a byte-level BPE from where it is kept: a Hugging Face folder, or a tiktoken-style file of ranks. The two text formats,
- * merges.txt and the ranks, are read here; errors name file and line. */
+ * Reads the two text formats of a byte-level BPE, merges.txt and tiktoken's ranks, and opens a tokenizer from ranks; errors
+ * name file and line. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,23 +42,13 @@ static size_t count_lines(const struct text *file)
 
 /* --- merges.txt --- */
 
-static int put_merge_line(struct tokenizer *t, const struct line *line, int32_t rank, struct err *e)
-{
-    const char *space = memchr(line->text, ' ', line->len);
-    size_t left = space ? (size_t)(space - line->text) : 0, right = space ? line->len - left - 1 : 0;
-
-    if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
-        return err_set(e, ERR_FORMAT, "expected two tokens with one space between them");
-    return bpe_merges_put(t, rank, line->text, left, space + 1, right, e);
-}
-
-static int read_merges(struct tokenizer *t, const char *path, struct err *e)
+int bpe_read_merges(struct bpe *t, const char *path, struct err *e)
 {
     static const char version[] = "#version";
     struct text file = {0};
     struct line line = {0};
     int32_t rank = 0;
-    int code = text_read_file(&file, path, BPE_FILE_MAX, e);
+    int code = text_read_file(&file, path, TOKENIZER_FILE_MAX, e);
 
     if (code < 0)
         goto out;
@@ -69,7 +59,7 @@ static int read_merges(struct tokenizer *t, const char *path, struct err *e)
     while (next_line(&file, &line)) {
         if (line.number == 1 && line.len >= sizeof version - 1 && memcmp(line.text, version, sizeof version - 1) == 0)
             continue;
-        if ((code = put_merge_line(t, &line, rank++, e)) < 0) {
+        if ((code = bpe_merges_put_line(t, rank++, line.text, line.len, e)) < 0) {
             err_wrap(e, "%s:%zu", path, line.number);
             goto out;
         }
@@ -127,7 +117,7 @@ static int64_t parse_rank(const char *s, size_t len)
     return rank;
 }
 
-static int put_rank_line(struct tokenizer *t, const struct line *line, struct err *e)
+static int put_rank_line(struct bpe *t, const struct line *line, struct err *e)
 {
     const char *space = memchr(line->text, ' ', line->len);
     size_t coded = space ? (size_t)(space - line->text) : 0;
@@ -136,22 +126,22 @@ static int put_rank_line(struct tokenizer *t, const struct line *line, struct er
     int code;
 
     if (rank >= 0 && base64_decode(line->text, coded, &bytes))
-        code = bpe_vocab_put(&t->vocab, rank, bytes.data, bytes.len, true, e);
+        code = vocab_put(&t->base.vocab, rank, bytes.data, bytes.len, TOKEN_NORMAL, e);
     else
         code = err_set(e, ERR_FORMAT, "expected a token in base64, one space and its rank");
     text_free(&bytes);
     return code;
 }
 
-static int read_ranks(struct tokenizer *t, const char *path, struct err *e)
+static int read_ranks(struct bpe *t, const char *path, struct err *e)
 {
     struct text file = {0};
     struct line line = {0};
-    int code = text_read_file(&file, path, BPE_FILE_MAX, e);
+    int code = text_read_file(&file, path, TOKENIZER_FILE_MAX, e);
 
     if (code < 0)
         goto out;
-    if ((code = bpe_vocab_init(&t->vocab, count_lines(&file), e)) < 0) {
+    if ((code = vocab_init(&t->base.vocab, count_lines(&file) + 1, e)) < 0) {
         err_wrap(e, "%s", path);
         goto out;
     }
@@ -166,42 +156,36 @@ out:
     return code;
 }
 
-/* --- opening --- */
-
-/* What both sources without a tokenizer.json end with. */
-static int finish_gpt2(struct tokenizer *t, const char *path, const char *source, struct err *e)
+/* GPT-2's <|endoftext|> is not among its ranks. */
+static int put_end_of_text(struct bpe *t, struct err *e)
 {
-    int code;
+    static const char end_of_text[] = "<|endoftext|>";
 
-    if ((code = bpe_pattern_compile(&t->pattern, bpe_gpt2_pattern, e)) == 0)
-        code = bpe_finish(t, source, e);
-    if (code < 0)
-        err_wrap(e, "%s", path);
-    return code;
+    if (t->base.vocab.size != GPT2_END_OF_TEXT)
+        return err_set(e, ERR_FORMAT, "ranks up to %d, expected GPT-2's up to %d", t->base.vocab.size - 1,
+                       GPT2_END_OF_TEXT - 1);
+    t->base.bos = t->base.eos = GPT2_END_OF_TEXT;
+    return vocab_put(&t->base.vocab, GPT2_END_OF_TEXT, end_of_text, sizeof end_of_text - 1, TOKEN_CONTROL, e);
 }
 
 static int open_ranks(struct tokenizer **out, const char *path, bool gpt2, struct err *e)
 {
-    static const char end_of_text[] = "<|endoftext|>";
-    struct tokenizer *t = bpe_new(e);
+    struct bpe *t = bpe_new(e);
     int code = t ? read_ranks(t, path, e) : ERR_MEMORY;
 
     if (code < 0)
         goto out;
-    t->whole_first = true; /* as tiktoken does */
-    if (gpt2 && t->vocab.size != GPT2_END_OF_TEXT) {
-        code = err_set(e, ERR_FORMAT, "%s: ranks up to %d, expected GPT-2's up to %d", path, t->vocab.size - 1,
-                       GPT2_END_OF_TEXT - 1);
-        goto out;
+    if ((!gpt2 || (code = put_end_of_text(t, e)) == 0) && (code = bpe_pattern_use(t, bpe_pre_find("gpt-2"), e)) == 0) {
+        t->whole_first = true; /* as tiktoken does */
+        code = bpe_finish(t, gpt2 ? "GPT-2's tiktoken ranks" : "tiktoken ranks", e);
     }
-    if (gpt2 && (code = bpe_vocab_put(&t->vocab, GPT2_END_OF_TEXT, end_of_text, sizeof end_of_text - 1, false, e)) < 0)
-        goto out;
-    code = finish_gpt2(t, path, gpt2 ? "GPT-2's tiktoken ranks" : "tiktoken ranks", e);
+    if (code < 0)
+        err_wrap(e, "%s", path);
 out:
     if (code < 0)
-        tokenizer_close(t);
+        tokenizer_close(t ? &t->base : NULL);
     else
-        *out = t;
+        *out = &t->base;
     return code;
 }
 
@@ -242,42 +226,4 @@ int tokenizer_open_gpt2(struct tokenizer **out, struct err *e)
                    "%s: not beside the program, nor in the folder above; `make` puts it there, or name one in "
                    "BENCH_GPT2_RANKS",
                    gpt2_file);
-}
-
-static int open_vocab_and_merges(struct tokenizer *t, const char *vocab, const char *merges, struct err *e)
-{
-    int code = bpe_read_vocab_json(t, vocab, e);
-
-    if (code == 0)
-        code = read_merges(t, merges, e);
-    if (code == 0)
-        code = finish_gpt2(t, vocab, "vocab.json + merges.txt", e);
-    return code;
-}
-
-int tokenizer_open_dir(struct tokenizer **out, const char *dir, struct err *e)
-{
-    struct text whole = {0}, vocab = {0}, merges = {0};
-    struct tokenizer *t = bpe_new(e);
-    int code;
-
-    text_printf(&whole, "%s/tokenizer.json", dir);
-    text_printf(&vocab, "%s/vocab.json", dir);
-    text_printf(&merges, "%s/merges.txt", dir);
-    if (!t)
-        code = ERR_MEMORY;
-    else if (access(whole.data, F_OK) == 0)
-        code = bpe_read_tokenizer_json(t, whole.data, e);
-    else if (access(vocab.data, F_OK) == 0 && access(merges.data, F_OK) == 0)
-        code = open_vocab_and_merges(t, vocab.data, merges.data, e);
-    else
-        code = err_set(e, ERR_ABSENT, "%s: no tokenizer.json, nor vocab.json and merges.txt; put the model's files there", dir);
-    if (code < 0)
-        tokenizer_close(t);
-    else
-        *out = t;
-    text_free(&whole);
-    text_free(&vocab);
-    text_free(&merges);
-    return code;
 }

@@ -62,7 +62,7 @@ static size_t utf8_character(const unsigned char *s, size_t left)
     return n;
 }
 
-static size_t utf8_run(const char *s, size_t left)
+size_t bpe_utf8_run(const char *s, size_t left)
 {
     size_t n = 0, step;
 
@@ -74,7 +74,7 @@ static size_t utf8_run(const char *s, size_t left)
 /* Finds the next match in [at, run_end); where there is none it is the empty one at run_end. */
 static int find_match(struct bpe_split *s, struct err *e)
 {
-    const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* utf8_run has checked, once for all */
+    const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* bpe_utf8_run has checked, once for all */
     PCRE2_SPTR run = (PCRE2_SPTR)s->text + s->run_begin;
     PCRE2_SIZE len = s->run_end - s->run_begin, from = s->at - s->run_begin;
     int rc = pcre2_match(s->code, run, len, from, options, s->match, NULL);
@@ -105,7 +105,7 @@ int bpe_split_next(struct bpe_split *s, const char **piece, size_t *len, struct 
         return 0;
     if (s->at == s->run_end) {
         s->run_begin = s->at;
-        s->run_end = s->at + utf8_run(s->text + s->at, s->len - s->at);
+        s->run_end = s->at + bpe_utf8_run(s->text + s->at, s->len - s->at);
     }
     if (s->at == s->run_end) {
         end = s->run_end = s->at + 1; /* a byte that starts no character */
@@ -120,5 +120,54 @@ int bpe_split_next(struct bpe_split *s, const char **piece, size_t *len, struct 
     return 1;
 }
 
+/* --- patterns by name --- */
+
 /* From OpenAI's GPT-2 release (encoder.py), as every reader of its vocabulary uses it. */
-const char bpe_gpt2_pattern[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
+/* From the tokenizer.json of Llama 3 and of Qwen2, which differ in how many digits go together. */
+#define CL100K(digits)                                                                                                         \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"      \
+    "\\s+(?!\\S)|\\s+"
+
+/* GPT-2's after every digit has been set apart: white space in front of one ends a stretch of text there. */
+#define DIGITS_GPT2 "\\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?![^\\s\\p{N}])|\\s+"
+
+/* The names that llama.cpp writes into GGUF files for models of the families we run; what it calls "default" splits four times
+ * over and is none of these. */
+static const struct bpe_pre pres[] = {
+    {.name = "gpt-2", .pattern = GPT2},
+    {.name = "llama-bpe", .pattern = CL100K("\\p{N}{1,3}"), .whole_first = true, .add_bos = true},
+    {.name = "llama3", .pattern = CL100K("\\p{N}{1,3}"), .whole_first = true, .add_bos = true},
+    {.name = "llama-v3", .pattern = CL100K("\\p{N}{1,3}"), .whole_first = true, .add_bos = true},
+    {.name = "falcon3", .pattern = CL100K("\\p{N}{1,3}"), .whole_first = true, .add_bos = true},
+    {.name = "smaug-bpe", .pattern = CL100K("\\p{N}{1,3}")},
+    {.name = "qwen2", .pattern = CL100K("\\p{N}")},
+    {.name = "deepseek-r1-qwen", .pattern = CL100K("\\p{N}")},
+    {.name = "megrez", .pattern = CL100K("\\p{N}")},
+    {.name = "smollm", .pattern = DIGITS_GPT2},
+    {.name = "refact", .pattern = DIGITS_GPT2},
+};
+
+enum { PRES = sizeof pres / sizeof *pres };
+
+const struct bpe_pre *bpe_pre_find(const char *name)
+{
+    for (size_t i = 0; i < PRES; i++)
+        if (strcmp(pres[i].name, name) == 0)
+            return &pres[i];
+    return NULL;
+}
+
+void bpe_pre_names(struct text *out)
+{
+    for (size_t i = 0; i < PRES; i++)
+        text_printf(out, "%s%s", i ? ", " : "", pres[i].name);
+}
+
+int bpe_pattern_use(struct bpe *t, const struct bpe_pre *pre, struct err *e)
+{
+    t->pre = pre->name;
+    t->whole_first = pre->whole_first;
+    return bpe_pattern_compile(&t->pattern, pre->pattern, e);
+}

@@ -215,17 +215,18 @@ static void cpu_qkv(struct backend *b, const struct pass *p, int layer)
     }
 }
 
-/* Queries [first, first + n) of one head against all positions they may see, through two small products. Only the block's own
- * triangle is wasted. */
+/* Queries [first, first + n) of one head against all positions that any of them may see, through two small products. Only the
+ * block's own triangle (and with a window its mirror image at the far end) is wasted. */
 static void attend_block(const struct cpu *cpu, const struct pass *p, int layer, int sequence, int head, int first,
                          float *scores)
 {
     const struct model_config *c = p->config;
     int hd = c->head_dim, width = (c->heads + 2 * c->kv_heads) * hd;
     int n = p->tokens - first < QUERY_BLOCK ? p->tokens - first : QUERY_BLOCK;
-    int seen = p->past + first + n;
+    int earliest = p->past + first + 1 - config_visible(c, layer, p->past + first + 1);
+    int seen = p->past + first + n - earliest;
     size_t row = (size_t)sequence * (size_t)p->tokens + (size_t)first;
-    size_t at = kvcache_head(&p->kv, layer, sequence, head / (c->heads / c->kv_heads));
+    size_t at = kvcache_head(&p->kv, layer, sequence, head / (c->heads / c->kv_heads)) + (size_t)earliest * (size_t)hd;
     const float *q = p->qkv + row * (size_t)width + (size_t)head * (size_t)hd;
     float *out = p->mixed + (row * (size_t)c->heads + (size_t)head) * (size_t)hd;
 
@@ -235,10 +236,11 @@ static void attend_block(const struct cpu *cpu, const struct pass *p, int layer,
     }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, seen, hd, 1, q, width, p->kv.k + at, hd, 0, scores, seen);
     for (int i = 0; i < n; i++) {
-        int visible = p->past + first + i + 1;
+        int end = p->past + first + i + 1, visible = config_visible(c, layer, end), from = end - visible - earliest;
         float *line = scores + (size_t)i * (size_t)seen;
-        cpu->kernels->softmax(line, visible, 1 / sqrtf((float)hd));
-        memset(line + visible, 0, (size_t)(seen - visible) * sizeof *line);
+        memset(line, 0, (size_t)from * sizeof *line);
+        cpu->kernels->softmax(line + from, visible, 1 / sqrtf((float)hd));
+        memset(line + from + visible, 0, (size_t)(seen - from - visible) * sizeof *line);
     }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, hd, seen, 1, scores, seen, p->kv.v + at, hd, 0, out,
                 c->heads * hd);
@@ -354,4 +356,5 @@ const struct backend_ops backend_cpu = {
     .head = cpu_head,
     .choose = cpu_choose,
     .sync = cpu_sync,
+    .reorder = host_reorder,
 };
