@@ -28,7 +28,9 @@ static const char run_sql[] =
 
 /* Keys and values are kept in the model's own type. */
 static const char model_sql[] =
-    "SELECT model AS name, arch, dtype, weights, parameters, weight_bytes, layers, d_model, heads, kv_heads, head_dim, d_ff, "
+    "SELECT model AS name, arch, dtype, weights, format, stored, stored_bytes, load_peak_bytes, "
+    "nullif(stored_bytes, 0) * 1e9 / load_model_ns AS load_bytes_per_s, parameters, weight_bytes, layers, d_model, heads, "
+    "kv_heads, head_dim, d_ff, "
     "vocab, "
     "context, 2 * layers * kv_heads * head_dim * CASE WHEN dtype LIKE '%16' THEN 2 ELSE 4 END AS kv_bytes_per_token "
     "FROM run WHERE id = ?1";
@@ -37,6 +39,7 @@ static const char model_sql[] =
 static const struct {
     const char *key, *sql;
 } fact_lists[] = {
+    {"model_files", "SELECT path, bytes, sha256 FROM model_file WHERE run = ?1 ORDER BY rowid"},
     {"machine", "SELECT key, value, source FROM machine WHERE run = ?1 ORDER BY key"},
     {"calibrations", "SELECT metric, probe, event, kernel, expected, measured, rel_error, rel_limit AS \"limit\", "
                      "accepted AS \"accepted?\", why FROM calibration WHERE run = ?1 ORDER BY id"},
@@ -139,8 +142,9 @@ static void append_fit(struct document *d, json_t *out, int trial, enum series_m
     }
     struct stats_fit fit = series_fit(&s);
     if (isfinite(fit.exponent)) {
-        json_t *arm = json_pack("{s:s, s:i, s:i}", "kv_cache", kv ? "on" : "off", "prompt_tokens", t->axis[ROWS_PROMPT_TOKENS],
-                                "batch", t->axis[ROWS_BATCH]);
+        json_t *arm =
+            json_pack("{s:s, s:i, s:i, s:s}", "kv_cache", kv ? "on" : "off", "prompt_tokens", t->axis[ROWS_PROMPT_TOKENS],
+                      "batch", t->axis[ROWS_BATCH], "strategy", strategy_names[t->axis[ROWS_STRATEGY]]);
         document_append(d, out,
                         json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:o}", "arm", arm, "along",
                                   rows_axis_names[ROWS_NEW_TOKENS], "metric", series_metric_names[m], "source",

@@ -16,7 +16,7 @@ enum claim_value {
     CLAIM_FLAG, /* true | false */
 };
 
-enum { CLAIM_KEYS_MAX = 6 };
+enum { CLAIM_KEYS_MAX = 7 };
 
 struct claim_key {
     const char *name;
@@ -32,8 +32,9 @@ struct claim_kind {
 /* name NULL ends:
  *   bound        phase, is, [where]                         every matching trial's verdict is `is`
  *   same_tokens  across                                     trials that differ only in that axis chose the same tokens
- *   ratio        metric, of, over, [along], [above], [grows]   ratio of medians between two arms, its interval above `above`,
- *                                                            and growing along an axis
+ *   sampling     below, [where]                             choosing the token takes less than that share of a decode step
+ *   ratio        metric, of, over, [along], [above], [below], [grows]   ratio of medians between two arms, its interval above
+ *                                                            `above` and below `below`, and growing along an axis
  *   exponent     metric, along, steeper, than               log-log slope of one arm exceeds the other's */
 extern const struct claim_kind claim_kinds[];
 const struct claim_kind *claim_kind_find(const char *name);

@@ -26,7 +26,7 @@ int judge_index(const char *name, const char *const *names, int n)
     return -1;
 }
 
-/* on, off and numbers, as JSON or as the suite's words; "text" is the prompt as it tokenises. */
+/* on, off, strategies and numbers, as JSON or as the suite's words; "text" is the prompt as it tokenises. */
 static bool axis_value(const struct judge *j, int axis, const json_t *v, int *out)
 {
     const char *s = json_string_value(v);
@@ -39,6 +39,10 @@ static bool axis_value(const struct judge *j, int axis, const json_t *v, int *ou
     if (s && axis == ROWS_KV_CACHE) {
         *out = strcmp(s, "on") == 0;
         return *out || strcmp(s, "off") == 0;
+    }
+    if (s && axis == ROWS_STRATEGY) {
+        *out = judge_index(s, strategy_names, STRATEGY_COUNT);
+        return *out >= 0;
     }
     if (s && axis == ROWS_PROMPT_TOKENS && strcmp(s, "text") == 0) {
         *out = j->d->rows.prompt_ids;
@@ -74,6 +78,17 @@ bool where_matches(const struct where *w, const struct rows_trial *t)
     return true;
 }
 
+void judge_print_axis(struct text *t, int axis, int value)
+{
+    text_printf(t, "%s=", rows_axis_names[axis]);
+    if (axis == ROWS_KV_CACHE)
+        text_puts(t, value ? "on" : "off");
+    else if (axis == ROWS_STRATEGY)
+        text_puts(t, strategy_names[value]);
+    else
+        text_printf(t, "%d", value);
+}
+
 void where_print(struct text *t, const struct where *w)
 {
     const char *comma = "";
@@ -81,11 +96,8 @@ void where_print(struct text *t, const struct where *w)
     for (int a = 0; a < ROWS_AXES; a++) {
         if (!w->named[a])
             continue;
-        text_printf(t, "%s%s=", comma, rows_axis_names[a]);
-        if (a == ROWS_KV_CACHE)
-            text_puts(t, w->value[a] ? "on" : "off");
-        else
-            text_printf(t, "%d", w->value[a]);
+        text_puts(t, comma);
+        judge_print_axis(t, a, w->value[a]);
         comma = ", ";
     }
 }
@@ -135,10 +147,8 @@ static const struct {
     const char *kind; /* as claim_kinds */
     enum result (*judge)(struct judge *j);
 } judges[] = {
-    {"bound", judge_bound},
-    {"same_tokens", judge_same_tokens},
-    {"ratio", judge_ratio},
-    {"exponent", judge_exponent},
+    {"bound", judge_bound}, {"same_tokens", judge_same_tokens}, {"sampling", judge_sampling},
+    {"ratio", judge_ratio}, {"exponent", judge_exponent},
 };
 
 static enum result judge_claim(struct judge *j)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Judging a claim: claims_eval.c reads its words and stores the result, the judges are in claims_verdict.c (bound, same_tokens)
- * and claims_growth.c (ratio, exponent). For nobody else.
+ * Judging a claim: claims_eval.c reads its words and stores the result, the judges are in claims_verdict.c (bound, same_tokens,
+ * sampling) and claims_growth.c (ratio, exponent). For nobody else.
  *
  * A claim is held or not held only when the intervals leave no other reading; missing data and intervals that reach over the
  * line are undecided, with the reason in the evidence. One counterexample outweighs what is open. */
@@ -27,6 +27,7 @@ struct where { /* a filter on trials */
 
 enum result judge_bound(struct judge *j);
 enum result judge_same_tokens(struct judge *j);
+enum result judge_sampling(struct judge *j);
 enum result judge_ratio(struct judge *j);
 enum result judge_exponent(struct judge *j);
 
@@ -44,6 +45,8 @@ int judge_axis(struct judge *j, const char *key);
 bool where_read(struct judge *j, const char *key, struct where *out);
 bool where_matches(const struct where *w, const struct rows_trial *t);
 void where_print(struct text *t, const struct where *w);
+/* "kv_cache=on", "batch=2", "strategy=beam" */
+void judge_print_axis(struct text *t, int axis, int value);
 
 /* Two trials of two arms stand for the same case: equal in every axis that not both arms name. but: an axis to pass over, -1.
  */

@@ -9,7 +9,7 @@
 
 struct pair {
     int of, over; /* trials */
-    double x;     /* where it stands on the axis `along` */
+    int x;        /* where it stands on the axis `along` */
     enum series_source source;
     struct estimate ratio; /* n = 0: one side is unknown */
 };
@@ -62,10 +62,12 @@ static void print_pairs(struct judge *j, const struct pair *p, int n, int along)
     for (int i = 0; i < n && i < PAIRS_PRINTED; i++) {
         text_puts(&j->evidence, i ? ", " : "");
         judge_print_interval(&j->evidence, p[i].ratio.median, p[i].ratio.lo, p[i].ratio.hi, "x");
-        if (along >= 0)
-            text_printf(&j->evidence, " at %s=%.0f", rows_axis_names[along], p[i].x);
-        else
+        if (along >= 0) {
+            text_puts(&j->evidence, " at ");
+            judge_print_axis(&j->evidence, along, p[i].x);
+        } else {
             text_printf(&j->evidence, " for %s", figures_label(label, &j->d->rows.trial[p[i].of]));
+        }
     }
     if (n > PAIRS_PRINTED)
         text_printf(&j->evidence, " and %d more", n - PAIRS_PRINTED);
@@ -73,16 +75,37 @@ static void print_pairs(struct judge *j, const struct pair *p, int n, int along)
         text_printf(&j->evidence, " (%s)", series_source_names[p[0].source]);
 }
 
-static enum result judge_above(struct judge *j, const struct pair *p, int n, double above)
+/* The ratio's bounds, both excluded; infinite where the claim states none. */
+struct bounds {
+    double above, below;
+};
+
+static bool bounded(const struct bounds *b)
+{
+    return isfinite(b->above) || isfinite(b->below);
+}
+
+static void print_bounds(struct text *t, const struct bounds *b)
+{
+    if (isfinite(b->above))
+        text_printf(t, " above %g", b->above);
+    if (isfinite(b->below))
+        text_printf(t, "%s below %g", isfinite(b->above) ? " and" : "", b->below);
+}
+
+static enum result judge_bounds(struct judge *j, const struct pair *p, int n, const struct bounds *b)
 {
     enum result result = HELD;
 
     for (int i = 0; i < n; i++) {
-        enum result one = p[i].ratio.lo > above ? HELD : p[i].ratio.hi <= above ? NOT_HELD : UNDECIDED;
-        result = judge_worse(result, one);
+        const struct estimate *r = &p[i].ratio;
+        bool in = r->lo > b->above && r->hi < b->below, out = r->hi <= b->above || r->lo >= b->below;
+        result = judge_worse(result, in ? HELD : out ? NOT_HELD : UNDECIDED);
     }
-    if (result == UNDECIDED)
-        text_printf(&j->evidence, "; not every interval is above %g", above);
+    if (result == UNDECIDED) {
+        text_puts(&j->evidence, "; not every interval is");
+        print_bounds(&j->evidence, b);
+    }
     return result;
 }
 
@@ -109,7 +132,7 @@ static enum result judge_line(struct judge *j, const struct pair *p, int n, int 
     ++*lines;
     const struct estimate *a = &p[first].ratio, *b = &p[last].ratio;
     enum result result = b->lo > a->hi ? HELD : b->hi <= a->lo ? NOT_HELD : UNDECIDED;
-    text_printf(&j->evidence, "; %s from %s=%.0f to %.0f, %s",
+    text_printf(&j->evidence, "; %s from %s=%d to %d, %s",
                 result == HELD       ? "grows"
                 : result == NOT_HELD ? "does not grow"
                                      : "growth is open",
@@ -150,38 +173,49 @@ static bool pairs_known(struct judge *j, const struct pair *p, int n)
     return n > 0;
 }
 
-static void ratio_text(struct judge *j, const struct where *of, const struct where *over, bool check_above, double above,
-                       bool grows)
+static void ratio_text(struct judge *j, const struct where *of, const struct where *over, const struct bounds *b, bool grows)
 {
     text_printf(&j->text, "%s with ", judge_word(j, "metric"));
     where_print(&j->text, of);
     text_puts(&j->text, " over that with ");
     where_print(&j->text, over);
-    if (check_above)
-        text_printf(&j->text, " is above %g", above);
+    if (bounded(b)) {
+        text_puts(&j->text, " is");
+        print_bounds(&j->text, b);
+    }
     if (grows)
-        text_printf(&j->text, "%s grows along %s", check_above ? " and" : "", judge_word(j, "along"));
+        text_printf(&j->text, "%s grows along %s", bounded(b) ? " and" : "", judge_word(j, "along"));
+}
+
+/* Above 1 unless the claim says something else. */
+static struct bounds read_bounds(const struct judge *j, bool grows)
+{
+    const json_t *above = json_object_get(j->spec, "above"), *below = json_object_get(j->spec, "below");
+    struct bounds b = {above ? json_number_value(above) : -INFINITY, below ? json_number_value(below) : INFINITY};
+
+    if (!above && !below && !grows)
+        b.above = 1;
+    return b;
 }
 
 enum result judge_ratio(struct judge *j)
 {
     struct where of, over;
-    const json_t *number = json_object_get(j->spec, "above");
-    bool grows = json_is_true(json_object_get(j->spec, "grows")), check_above = number || !grows;
-    double above = number ? json_number_value(number) : 1;
+    bool grows = json_is_true(json_object_get(j->spec, "grows"));
+    struct bounds bounds = read_bounds(j, grows);
     enum result result = UNDECIDED;
     int n = 0;
 
     if (!where_read(j, "of", &of) || !where_read(j, "over", &over))
         return UNDECIDED;
-    ratio_text(j, &of, &over, check_above, above, grows);
+    ratio_text(j, &of, &over, &bounds, grows);
     int metric = judge_metric(j), along = json_object_get(j->spec, "along") ? judge_axis(j, "along") : -1;
     if (metric < 0)
         return UNDECIDED;
     struct pair *p = find_pairs(j, &of, &over, (enum series_metric)metric, along, &n);
     if (j->code == 0 && pairs_known(j, p, n)) {
         print_pairs(j, p, n, along);
-        result = check_above ? judge_above(j, p, n, above) : HELD;
+        result = bounded(&bounds) ? judge_bounds(j, p, n, &bounds) : HELD;
         if (grows)
             result = judge_worse(result, judge_growth(j, p, n, along));
     }

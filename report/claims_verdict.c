@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Claims about trials one by one: what bounds them, which tokens they chose. */
+ * Claims about trials one by one: what bounds them, which tokens they chose and how long the choice took. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -162,5 +162,53 @@ enum result judge_same_tokens(struct judge *j)
     if (groups == 0)
         return UNDECIDED;
     text_printf(&j->evidence, "%d groups, %d trials, %d repetitions compared", groups, trials, repetitions);
+    return result;
+}
+
+/* --- sampling ------------------------------------------------------------------------------------------------------ */
+
+static void sampling_evidence(struct judge *j, int trial)
+{
+    const struct estimate *share = &j->d->figures[trial].choosing.share;
+    char label[FIGURES_LABEL];
+
+    if (share->n == 0)
+        text_puts(&j->evidence, "not measured");
+    else
+        judge_print_interval(&j->evidence, 100 * share->median, 100 * share->lo, 100 * share->hi, " %");
+    text_printf(&j->evidence, " for %s", figures_label(label, &j->d->rows.trial[trial]));
+    if (share->n == 1)
+        text_puts(&j->evidence, "; one repetition has no interval");
+}
+
+enum result judge_sampling(struct judge *j)
+{
+    double below = json_number_value(json_object_get(j->spec, "below"));
+    const struct rows *r = &j->d->rows;
+    enum result result = HELD;
+    struct where where;
+    int trials = 0, held = 0, worst = 0; /* of the worst result the largest share */
+
+    if (!where_read(j, "where", &where))
+        return UNDECIDED;
+    text_printf(&j->text, "choosing the token takes less than %g %% of a decode step%s", 100 * below,
+                json_object_get(j->spec, "where") ? " where " : "");
+    where_print(&j->text, &where);
+    for (int i = 0; i < r->trials; i++) {
+        const struct estimate *share = &j->d->figures[i].choosing.share;
+        if (!where_matches(&where, &r->trial[i]) || r->trial[i].axis[ROWS_NEW_TOKENS] == 1)
+            continue;
+        enum result one = share->hi < below ? HELD : share->lo >= below ? NOT_HELD : UNDECIDED; /* NAN: undecided */
+        if (trials++ == 0 || one > result || (one == result && share->median > j->d->figures[worst].choosing.share.median))
+            worst = i;
+        result = judge_worse(result, one);
+        held += one == HELD;
+    }
+    if (trials == 0) {
+        text_puts(&j->evidence, "no trial matches");
+        return UNDECIDED;
+    }
+    text_printf(&j->evidence, "%d of %d trials; ", held, trials);
+    sampling_evidence(j, worst);
     return result;
 }

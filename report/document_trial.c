@@ -62,6 +62,20 @@ static json_t *decode_json(struct document *d, const struct figures *f, const st
     return o;
 }
 
+/* A token for each sequence comes out of a step, however many rows went in. */
+static json_t *sample_json(struct document *d, const struct figures *f, const struct rows_trial *t)
+{
+    json_t *o;
+
+    if (f->choosing.ms.n == 0)
+        return json_null();
+    o = json_object();
+    document_put(d, o, "ms", document_estimate(&f->choosing.ms));
+    document_put(d, o, "us_per_token", document_number(1e3 * f->choosing.ms.median / t->axis[ROWS_BATCH]));
+    document_put(d, o, "share", document_estimate(&f->choosing.share));
+    return o;
+}
+
 static json_t *kv_json(struct document *d, const struct rows_trial *t, const json_t *model)
 {
     json_t *kv = document_query_one(
@@ -69,7 +83,7 @@ static json_t *kv_json(struct document *d, const struct rows_trial *t, const jso
     json_t *shape = json_array();
 
     if (t->axis[ROWS_KV_CACHE]) { /* the last token chosen is never fed, so never held */
-        document_append(d, shape, json_integer(t->axis[ROWS_BATCH]));
+        document_append(d, shape, json_integer(t->rows));
         document_append(d, shape, json_incref(json_object_get(model, "kv_heads")));
         document_append(d, shape, json_integer((json_int_t)t->axis[ROWS_PROMPT_TOKENS] + t->axis[ROWS_NEW_TOKENS] - 1));
         document_append(d, shape, json_incref(json_object_get(model, "head_dim")));
@@ -98,6 +112,8 @@ static void put_step_figures(struct document *d, json_t *o, const struct rows_tr
     document_put(d, o, "lo", document_number(ms.lo));
     document_put(d, o, "hi", document_number(ms.hi));
     document_put(d, o, "cumulative_ms", document_number(*cumulative));
+    double sample_ms = stats_median(buf, known ? rows_step_sample_ms(t, 0, step, buf) : 0);
+    document_put(d, o, "sample_ms", document_number(sample_ms));
     double flops = stats_median(buf, known ? rows_step_counted(t, ROWS_FLOPS, step, buf) : 0);
     document_put(d, o, "counted_flops", document_number(flops));
     double bytes = stats_median(buf, known ? rows_step_counted(t, ROWS_BYTES, step, buf) : 0);
@@ -118,16 +134,22 @@ static json_t *steps_json(struct document *d, const struct rows_trial *t)
     return steps;
 }
 
-static json_t *generated_text(struct document *d, int64_t trial)
+/* The one column of a query's first row. */
+static json_t *query_text(struct document *d, const char *sql, int64_t trial)
 {
-    json_t *row = document_query_one(d,
-                                     "SELECT group_concat(token_text, '') AS text FROM (SELECT token_text FROM step WHERE "
-                                     "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1) ORDER BY step)",
-                                     trial);
+    json_t *row = document_query_one(d, sql, trial);
     json_t *text = json_incref(json_object_get(row, "text"));
 
     json_decref(row);
     return text;
+}
+
+static json_t *generated_text(struct document *d, int64_t trial)
+{
+    return query_text(d,
+                      "SELECT group_concat(token_text, '') AS text FROM (SELECT token_text FROM step WHERE "
+                      "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1) ORDER BY step)",
+                      trial);
 }
 
 static void put_identity(struct document *d, json_t *o, const struct rows_trial *t, const struct figures *f)
@@ -140,6 +162,9 @@ static void put_identity(struct document *d, json_t *o, const struct rows_trial 
     document_put(d, o, "batch", json_integer(t->axis[ROWS_BATCH]));
     document_put(d, o, "prompt_tokens", json_integer(t->axis[ROWS_PROMPT_TOKENS]));
     document_put(d, o, "new_tokens", json_integer(t->axis[ROWS_NEW_TOKENS]));
+    document_put(d, o, "strategy", json_string(strategy_names[t->axis[ROWS_STRATEGY]]));
+    document_put(d, o, "sampling", query_text(d, "SELECT sampling AS text FROM trial WHERE id = ?1", t->id));
+    document_put(d, o, "rows", json_integer(t->rows));
     document_put(d, o, "repetitions", json_integer(f->timed));
     document_put(d, o, "planned_done", json_boolean(t->unconverged >= 0));
     document_put(d, o, "unconverged", t->unconverged < 0 ? json_null() : json_boolean(t->unconverged));
@@ -162,6 +187,7 @@ json_t *document_trial(struct document *d, int trial, const json_t *model)
     document_put(d, o, "kv", kv_json(d, t, model));
     document_put(d, o, "prefill", prefill_json(d, f, t));
     document_put(d, o, "decode", decode_json(d, f, t));
+    document_put(d, o, "sample", sample_json(d, f, t));
     document_put(d, o, "ttft_ms", document_estimate(&f->ttft_ms));
     document_put(d, o, "tpot_ms", document_estimate(&f->tpot_ms));
     document_put(d, o, "total_ms", document_estimate(&f->total_ms));

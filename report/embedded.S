@@ -8,6 +8,7 @@
 
     .section .rodata
 EMBED(embedded_schema, "schema.sql")
+EMBED(embedded_schema_2, "schema_2.sql")
 EMBED(embedded_template, "TEMPLATE.md")
 EMBED(embedded_page, "page.html")
     .section .note.GNU-stack, "", %progbits

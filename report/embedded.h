@@ -3,7 +3,8 @@
 #ifndef BENCH_EMBEDDED_H
 #define BENCH_EMBEDDED_H
 
-extern const char embedded_schema[];   /* report/schema.sql */
+extern const char embedded_schema[];   /* report/schema.sql: version 1 */
+extern const char embedded_schema_2[]; /* report/schema_2.sql: version 1 to 2 */
 extern const char embedded_template[]; /* experiments/TEMPLATE.md */
 extern const char embedded_page[];     /* report/html, bundled */
 

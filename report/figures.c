@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIME_SAMPLES = 5 };
+enum { TIME_SAMPLES = 7 };
 static const double enough_counted = 0.5; /* share of decode steps below which their mean says nothing */
 
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t)
@@ -17,7 +17,9 @@ const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t)
                      t->axis[ROWS_PROMPT_TOKENS], t->axis[ROWS_NEW_TOKENS]);
 
     if (t->axis[ROWS_BATCH] != 1)
-        snprintf(buf + n, FIGURES_LABEL - (size_t)n, " batch=%d", t->axis[ROWS_BATCH]);
+        n += snprintf(buf + n, FIGURES_LABEL - (size_t)n, " batch=%d", t->axis[ROWS_BATCH]);
+    if (t->axis[ROWS_STRATEGY] != STRATEGY_GREEDY)
+        snprintf(buf + n, FIGURES_LABEL - (size_t)n, " strategy=%s", strategy_names[t->axis[ROWS_STRATEGY]]);
     return buf;
 }
 
@@ -74,16 +76,20 @@ static double median_of(const double *x, int n, double *finite)
 static void add_repetition(struct figures *f, const struct rows_trial *t, const struct rows_repetition *r, double *pool)
 {
     int steps = t->axis[ROWS_NEW_TOKENS];
-    double loop = 0; /* NAN as soon as one step is */
+    double loop = 0, choosing = 0; /* NAN as soon as one step is */
 
-    for (int i = 1; i < steps; i++)
+    for (int i = 1; i < steps; i++) {
         loop += r->ms[i];
+        choosing += r->sample_ms[i];
+    }
     add(&f->prefill.sample, r->ms[0]);
     add(&f->total, r->ms[0] + loop);
     if (steps > 1) {
         add(&f->decode.sample, median_of(r->ms + 1, steps - 1, pool + f->pooled));
         add(&f->loop, loop);
         add(&f->tpot, loop / (steps - 1));
+        add(&f->choosing.sample, median_of(r->sample_ms + 1, steps - 1, pool + f->pooled));
+        add(&f->choosing.share_sample, choosing / loop);
     }
     for (int i = 1; i < steps; i++)
         if (isfinite(r->ms[i]))
@@ -91,11 +97,20 @@ static void add_repetition(struct figures *f, const struct rows_trial *t, const 
     f->timed++;
 }
 
+static void time_samples(struct figures *f, struct sample *out[TIME_SAMPLES])
+{
+    struct sample *const all[TIME_SAMPLES] = {&f->prefill.sample,  &f->decode.sample,        &f->loop, &f->total, &f->tpot,
+                                              &f->choosing.sample, &f->choosing.share_sample};
+
+    memcpy(out, all, sizeof all);
+}
+
 static bool alloc_samples(struct figures *f, int reps)
 {
-    struct sample *all[TIME_SAMPLES] = {&f->prefill.sample, &f->decode.sample, &f->loop, &f->total, &f->tpot};
+    struct sample *all[TIME_SAMPLES];
     bool ok = true;
 
+    time_samples(f, all);
     for (int i = 0; i < TIME_SAMPLES; i++) {
         all[i]->x = malloc(((size_t)reps + 1) * sizeof *all[i]->x);
         ok = ok && all[i]->x;
@@ -110,6 +125,8 @@ static void estimate_times(struct figures *f, const double *pool, double tokeniz
     f->loop_ms = stats_estimate(f->loop.x, f->loop.n);
     f->total_ms = stats_estimate(f->total.x, f->total.n);
     f->tpot_ms = stats_estimate(f->tpot.x, f->tpot.n);
+    f->choosing.ms = stats_estimate(f->choosing.sample.x, f->choosing.sample.n);
+    f->choosing.share = stats_estimate(f->choosing.share_sample.x, f->choosing.share_sample.n);
     f->ttft_ms = f->prefill.ms; /* tokenizing was timed once, it shifts */
     f->ttft_ms.median += tokenize_ms;
     f->ttft_ms.lo += tokenize_ms;
@@ -322,11 +339,10 @@ void figures_close(struct figures *f, const struct rows *r)
     if (!f)
         return;
     for (int i = 0; i < r->trials; i++) {
-        free(f[i].prefill.sample.x);
-        free(f[i].decode.sample.x);
-        free(f[i].loop.x);
-        free(f[i].total.x);
-        free(f[i].tpot.x);
+        struct sample *all[TIME_SAMPLES];
+        time_samples(&f[i], all);
+        for (int k = 0; k < TIME_SAMPLES; k++)
+            free(all[k]->x);
     }
     free(f);
 }

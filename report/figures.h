@@ -32,9 +32,16 @@ struct phase {
     struct verdict verdict;
 };
 
+/* Choosing the token, as a part of a decode step. */
+struct choosing {
+    struct sample sample, share_sample; /* ms: the median decode step of each repetition; share of all its steps together */
+    struct estimate ms, share;
+};
+
 struct figures {
     int timed; /* repetitions of pass 'time' without warm-up */
     struct phase prefill, decode;
+    struct choosing choosing;        /* n = 0 when it was not measured */
     struct sample loop, total, tpot; /* ms of each whole repetition; loop: all decode steps together */
     struct estimate loop_ms, total_ms, tpot_ms, ttft_ms;
     int pooled; /* decode steps of all timed repetitions, the population of: */
@@ -54,7 +61,7 @@ struct verdict_roof figures_roof(const struct rows_roof *roof, const char *name)
 /* The roof at a moment: the mean of its nearest rounds before and after, or the one there is; NAN without. */
 double figures_roof_at(const struct rows_roof *roof, int64_t at_ns);
 
-/* "kv_cache=on prompt=13 new=128", with " batch=2" when it is not 1. */
+/* "kv_cache=on prompt=13 new=128", with " batch=2" when it is not 1 and " strategy=top_k" when it is not greedy. */
 enum { FIGURES_LABEL = 96 };
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t);
 

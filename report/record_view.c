@@ -63,12 +63,20 @@ static void put_list(struct view *v, const char *key, const json_t *from, void (
 
 /* --- the main trial ------------------------------------------------------------------------------------------------------ */
 
-/* Measured before unmeasured, then cache on, then the text's own length, then the longest. */
+static bool is_greedy(const json_t *of)
+{
+    const char *strategy = words_string_at(of, "strategy");
+
+    return !strategy || strcmp(strategy, "greedy") == 0;
+}
+
+/* Measured before unmeasured, then cache on, then the text's own length, then greedy, then the longest. */
 static double preference(const json_t *trial, size_t text_tokens)
 {
     const char *kv = words_string_at(trial, "kv_cache");
     double score = words_number_at(trial, "new_tokens") / 1e9;
 
+    score += is_greedy(trial) ? 0.5 : 0;
     score += words_number_at(trial, "prompt_tokens") == (double)text_tokens ? 1 : 0;
     score += kv && strcmp(kv, "on") == 0 ? 2 : 0;
     score += isfinite(words_number_at(trial, "total_ms.median")) ? 4 : 0;
@@ -101,6 +109,8 @@ static void put_identity(struct view *v, const json_t *d, const json_t *t)
     text_printf(&text, "%.10s", started ? started : "unknown");
     put_text(v, v->root, "date", &text);
     text_printf(&text, "%s @ %s", name ? name : "not recorded", dtype ? dtype : "unknown dtype");
+    if (words_number_at(d, "model.stored_bytes") > 0)
+        text_printf(&text, " (%s, stored as %s)", words_string_at(d, "model.format"), words_string_at(d, "model.stored"));
     put_text(v, v->root, "model", &text);
     put_md(v, v->root, "weights", words_string_at(d, "model.weights"), "not recorded");
     words_quoted(&text, prompt ? prompt : "");
@@ -172,11 +182,29 @@ static void put_phase(struct view *v, const char *key, double ms, double count, 
     put_text(v, v->root, key, &text);
 }
 
+/* "412 ms, 86.2 MB stored at 209 MB/s, peak memory 610 MB" */
+static void put_loading(struct view *v, const json_t *d)
+{
+    double took = words_number_at(d, "run.load_model_ms"), peak = words_number_at(d, "model.load_peak_bytes");
+    double stored = isfinite(took) ? words_number_at(d, "model.stored_bytes") : NAN;
+    char b[WORDS_MAX];
+    struct text text = {0};
+
+    text_puts(&text, words_value(b, took, "ms"));
+    if (stored > 0)
+        text_printf(&text, ", %s stored", words_scaled(b, stored, "B"));
+    if (stored > 0)
+        text_printf(&text, " at %s", words_scaled(b, words_number_at(d, "model.load_bytes_per_s"), "B/s"));
+    if (isfinite(took + peak))
+        text_printf(&text, ", peak memory %s", words_scaled(b, peak, "B"));
+    put_text(v, v->root, "load_model", &text);
+}
+
 static void put_metrics(struct view *v, const json_t *d, const json_t *t)
 {
     char b[WORDS_MAX];
 
-    put(v, v->root, "load_model", words_value(b, words_number_at(d, "run.load_model_ms"), "ms"));
+    put_loading(v, d);
     put(v, v->root, "load_tokenizer", words_value(b, words_number_at(d, "run.load_tokenizer_ms"), "ms"));
     put_phase(v, "tokenize", words_number_at(d, "run.tokenize_ms"), (double)json_array_size(words_at(d, "run.prompt_ids")),
               "token");
@@ -269,6 +297,31 @@ static void fill_trial(struct view *v, json_t *row, const json_t *t)
                                                    : "");
 }
 
+/* Greedy has no settings: it takes the largest logit. */
+static void fill_choosing(struct view *v, json_t *row, const json_t *t)
+{
+    char b[WORDS_MAX];
+    struct text share = {0};
+
+    put_md(v, row, "trial", words_string_at(t, "label"), "?");
+    put_md(v, row, "settings", words_string_at(t, "sampling"), "the largest logit");
+    put(v, row, "ms", words_estimate(b, words_at(t, "sample.ms"), ""));
+    put(v, row, "each", words_value(b, words_number_at(t, "sample.us_per_token"), ""));
+    text_puts(&share, words_percent(b, words_number_at(t, "sample.share.median")));
+    if (isfinite(words_number_at(t, "sample.share.lo"))) {
+        text_printf(&share, " [%s, ", words_value(b, 100 * words_number_at(t, "sample.share.lo"), ""));
+        text_printf(&share, "%s]", words_value(b, 100 * words_number_at(t, "sample.share.hi"), ""));
+    }
+    put_text(v, row, "share", &share);
+}
+
+static void fill_file(struct view *v, json_t *row, const json_t *f)
+{
+    put_md(v, row, "path", words_string_at(f, "path"), "?");
+    put_json(v, row, "bytes", json_integer(json_integer_value(words_at(f, "bytes"))));
+    put_md(v, row, "sha256", words_string_at(f, "sha256"), "?");
+}
+
 static void fill_step(struct view *v, json_t *row, const json_t *s)
 {
     char b[WORDS_MAX];
@@ -346,6 +399,8 @@ static void fill_fit(struct view *v, json_t *row, const json_t *f)
     char b[WORDS_MAX], low[WORDS_MAX], high[WORDS_MAX];
 
     text_printf(&text, "cache %s, prompt %.0f", kv ? kv : "?", words_number_at(f, "arm.prompt_tokens"));
+    if (!is_greedy(words_at(f, "arm")))
+        text_printf(&text, ", %s", words_string_at(f, "arm.strategy"));
     put_text(v, row, "arm", &text);
     put_md(v, row, "metric", words_string_at(f, "metric"), "?");
     put_md(v, row, "source", words_string_at(f, "source"), "?");
@@ -517,6 +572,10 @@ int record_view(json_t **out, const json_t *document, struct err *e)
     put_list(&v, "claims", words_at(document, "claims"), fill_claim);
     put_verdicts(&v, document);
     put_list(&v, "trials", words_at(document, "trials"), fill_trial);
+    put_list(&v, "choosing", words_at(document, "trials"), fill_choosing);
+    put(&v, v.root, "no_files",
+        words_string_at(document, "model.format") ? "none: the weights were made, not read" : "not recorded");
+    put_list(&v, "files", words_at(document, "model_files"), fill_file);
     put_list(&v, "steps", words_at(t, "steps"), fill_step);
     put_cache(&v, document, t);
     put_list(&v, "fits", words_at(document, "fits"), fill_fit);

@@ -11,10 +11,8 @@
 #include <string.h>
 
 const char *const rows_axis_names[ROWS_AXES] = {
-    [ROWS_KV_CACHE] = "kv_cache",
-    [ROWS_BATCH] = "batch",
-    [ROWS_PROMPT_TOKENS] = "prompt_tokens",
-    [ROWS_NEW_TOKENS] = "new_tokens",
+    [ROWS_KV_CACHE] = "kv_cache",     [ROWS_BATCH] = "batch",       [ROWS_PROMPT_TOKENS] = "prompt_tokens",
+    [ROWS_NEW_TOKENS] = "new_tokens", [ROWS_STRATEGY] = "strategy",
 };
 
 const char *const rows_metric_names[ROWS_METRICS] = {[ROWS_FLOPS] = "flops", [ROWS_BYTES] = "dram_read_bytes"};
@@ -69,6 +67,18 @@ static void cursor_text(const struct cursor *c, int column, char *buf, size_t si
     snprintf(buf, size, "%s", t ? (const char *)t : "");
 }
 
+/* The schema lets no other word in. */
+static int cursor_strategy(const struct cursor *c, int column)
+{
+    char name[16];
+    int i = 0;
+
+    cursor_text(c, column, name, sizeof name);
+    while (i < STRATEGY_COUNT - 1 && strcmp(strategy_names[i], name) != 0)
+        i++;
+    return i;
+}
+
 static void out_of_memory(struct cursor *c)
 {
     c->code = err_set(c->e, ERR_MEMORY, "out of memory for the rows of a run");
@@ -119,8 +129,8 @@ static int load_run(struct rows *out, struct store *s, struct err *e)
 static int load_trials(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(s,
-                                  "SELECT id, kv_cache = 'on', batch, prompt_tokens, new_tokens, coalesce(unconverged, -1) "
-                                  "FROM trial WHERE run = ?1 ORDER BY ordinal",
+                                  "SELECT id, kv_cache = 'on', batch, prompt_tokens, new_tokens, coalesce(unconverged, -1), "
+                                  "rows, strategy FROM trial WHERE run = ?1 ORDER BY ordinal",
                                   out->run, e);
 
     while (cursor_next(&c)) {
@@ -130,9 +140,11 @@ static int load_trials(struct rows *out, struct store *s, struct err *e)
         out->trial = more;
         struct rows_trial *t = &more[out->trials++];
         t->id = sqlite3_column_int64(c.st, 0);
-        for (int a = 0; a < ROWS_AXES; a++)
+        for (int a = 0; a < ROWS_STRATEGY; a++)
             t->axis[a] = cursor_int(&c, 1 + a);
-        t->unconverged = cursor_int(&c, 1 + ROWS_AXES);
+        t->unconverged = cursor_int(&c, 5);
+        t->rows = cursor_int(&c, 6);
+        t->axis[ROWS_STRATEGY] = cursor_strategy(&c, 7);
         int steps = t->axis[ROWS_NEW_TOKENS];
         if (steps < 1 || steps > ROWS_STEPS_MAX) {
             c.code = err_set(e, ERR_FORMAT, "run %lld: a trial of %d new tokens cannot be", (long long)out->run, steps);
@@ -212,6 +224,7 @@ static int load_repetitions(struct rows *out, struct store *s, struct err *e)
         cursor_text(&c, 4, r->tokens_hash, sizeof r->tokens_hash);
         r->started_ns = sqlite3_column_int64(c.st, 5);
         r->ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
+        r->sample_ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
         for (int m = 0; m < ROWS_METRICS; m++)
             r->counted[m] = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
     }
@@ -234,17 +247,20 @@ static struct rows_repetition *place_find(const struct rows *r, struct place *at
 
 static int load_steps(struct rows *out, struct store *s, struct err *e)
 {
-    struct cursor c = cursor_open(s,
-                                  "SELECT r.id, s.step, s.wall_ns / 1e6 FROM trial t JOIN repetition r ON r.trial = t.id "
-                                  "JOIN step s ON s.repetition = r.id WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
-                                  out->run, e);
+    struct cursor c =
+        cursor_open(s,
+                    "SELECT r.id, s.step, s.wall_ns / 1e6, s.sample_ns / 1e6 FROM trial t JOIN repetition r ON r.trial = t.id "
+                    "JOIN step s ON s.repetition = r.id WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
+                    out->run, e);
     struct place at = {0};
 
     while (cursor_next(&c)) {
         struct rows_repetition *r = place_find(out, &at, sqlite3_column_int64(c.st, 0));
         int step = cursor_int(&c, 1);
-        if (r && step >= 0 && step < out->trial[at.trial].axis[ROWS_NEW_TOKENS])
-            r->ms[step] = cursor_real(&c, 2);
+        if (!r || step < 0 || step >= out->trial[at.trial].axis[ROWS_NEW_TOKENS])
+            continue;
+        r->ms[step] = cursor_real(&c, 2);
+        r->sample_ms[step] = cursor_real(&c, 3);
     }
     return cursor_close(&c);
 }
@@ -368,6 +384,7 @@ void rows_free(struct rows *r)
         struct rows_trial *t = &r->trial[i];
         for (int k = 0; k < t->reps; k++) {
             free(t->rep[k].ms);
+            free(t->rep[k].sample_ms);
             for (int m = 0; m < ROWS_METRICS; m++)
                 free(t->rep[k].counted[m]);
         }
@@ -397,6 +414,16 @@ int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf)
     for (int i = 0; i < t->reps; i++)
         if (t->rep[i].pass == pass && !t->rep[i].warmup && isfinite(t->rep[i].ms[step]))
             buf[n++] = t->rep[i].ms[step];
+    return n;
+}
+
+int rows_step_sample_ms(const struct rows_trial *t, int pass, int step, double *buf)
+{
+    int n = 0;
+
+    for (int i = 0; i < t->reps; i++)
+        if (t->rep[i].pass == pass && !t->rep[i].warmup && isfinite(t->rep[i].sample_ms[step]))
+            buf[n++] = t->rep[i].sample_ms[step];
     return n;
 }
 

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 #include "store.h"
+#include "strategy.h"
 
-enum rows_axis { ROWS_KV_CACHE, ROWS_BATCH, ROWS_PROMPT_TOKENS, ROWS_NEW_TOKENS, ROWS_AXES };
+enum rows_axis { ROWS_KV_CACHE, ROWS_BATCH, ROWS_PROMPT_TOKENS, ROWS_NEW_TOKENS, ROWS_STRATEGY, ROWS_AXES };
 extern const char *const rows_axis_names[ROWS_AXES]; /* "kv_cache", ... as suites spell them */
 
 /* Work that is both predicted and counted. Bytes are what must come from memory: the counter sees reads only, so the analytic
@@ -27,12 +28,14 @@ struct rows_repetition {
     bool warmup;
     char tokens_hash[24];
     double *ms;                    /* [new_tokens], by step; NAN: no such row */
+    double *sample_ms;             /* [new_tokens]: the part of it that chose the token */
     double *counted[ROWS_METRICS]; /* [new_tokens] */
 };
 
 struct rows_trial {
     int64_t id;
-    int axis[ROWS_AXES];
+    int axis[ROWS_AXES];               /* strategy: enum strategy */
+    int rows;                          /* of each pass and of the KV cache */
     int unconverged;                   /* -1: not decided */
     struct rows_prediction *predicted; /* [new_tokens] */
     struct rows_repetition *rep;
@@ -78,6 +81,7 @@ const struct rows_roof *rows_find_roof(const struct rows *r, const char *name);
 
 /* Values of one step over the repetitions that count (no warm-up), into buf [trial->reps]; returns how many. */
 int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf);
+int rows_step_sample_ms(const struct rows_trial *t, int pass, int step, double *buf);
 int rows_step_counted(const struct rows_trial *t, enum rows_metric m, int step, double *buf);
 
 #endif

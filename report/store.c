@@ -19,6 +19,7 @@ enum sql {
     SQL_ADD_RUN,
     SQL_FINISH_RUN,
     SQL_ADD_MACHINE,
+    SQL_ADD_MODEL_FILE,
     SQL_ADD_ABSENT,
     SQL_ADD_ROOF,
     SQL_ADD_CALIBRATION,
@@ -42,10 +43,11 @@ static const char *const sql_text[SQL_COUNT] = {
         "INSERT INTO run(suite, question, suite_yaml, command, started, model, arch, dtype, weights, layers, d_model, "
         "heads, kv_heads, head_dim, d_ff, vocab, context, parameters, weight_bytes, tokenizer, prompt, prompt_tokens, "
         "backend, backend_about, threads, cpus, seed, load_model_ns, load_tokenizer_ns, tokenize_ns, version, "
-        "compiler, conventions) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "?, ?, ?, ?, ?, ?)",
+        "compiler, conventions, format, stored, stored_bytes, load_peak_bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_FINISH_RUN] = "UPDATE run SET finished = ?, outcome = ?, problem = ? WHERE id = ?",
     [SQL_ADD_MACHINE] = "INSERT INTO machine(run, key, value, source) VALUES(?, ?, ?, ?)",
+    [SQL_ADD_MODEL_FILE] = "INSERT INTO model_file(run, path, bytes, sha256) VALUES(?, ?, ?, ?)",
     [SQL_ADD_ABSENT] = "INSERT INTO absent(run, what, why) VALUES(?, ?, ?)",
     [SQL_ADD_ROOF] = "INSERT INTO roof(run, name, kind, level, threads, round, at_ns, value, work, wall_ns, repetitions, how) "
                      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -53,7 +55,7 @@ static const char *const sql_text[SQL_COUNT] = {
         "INSERT INTO calibration(run, metric, probe, event, kernel, expected, measured, rel_error, rel_limit, "
         "accepted, why) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_TRIAL] = "INSERT INTO trial(run, ordinal, kv_cache, batch, prompt_tokens, new_tokens, kv_bytes_formula, "
-                      "kv_bytes_allocated) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                      "kv_bytes_allocated, strategy, sampling, rows) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_SET_TRIAL] = "UPDATE trial SET kv_bytes_allocated = ?, unconverged = ? WHERE id = ?",
     [SQL_ADD_PREDICTION] = "INSERT INTO prediction(trial, step, phase, flops, weight_bytes, kv_read_bytes, kv_write_bytes, "
                            "roof_ns) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -63,7 +65,8 @@ static const char *const sql_text[SQL_COUNT] = {
         "switches_involuntary, page_faults_minor, page_faults_major, steal_ticks, other_busy, load1) "
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_STEP] =
-        "INSERT INTO step(repetition, step, phase, wall_ns, kv_len, token, token_text) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO step(repetition, step, phase, wall_ns, kv_len, token, token_text, sample_ns) VALUES(?, ?, ?, ?, ?, ?, ?, "
+        "?)",
     [SQL_ADD_READING] = "INSERT INTO reading(repetition, step, probe, metric, value, coverage, provenance, why) "
                         "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CLAIM] = "INSERT INTO claim(run, ordinal, spec) VALUES(?, ?, ?)",
@@ -206,6 +209,10 @@ int store_add_run(struct store *s, const struct store_run *r, int64_t *id, struc
         string(r->version),
         string(r->compiler),
         string(r->conventions),
+        string(r->format),
+        string(r->stored),
+        integer_or_null(r->stored_bytes),
+        integer_or_null(r->load_peak_bytes),
     };
     int code = PERFORM(s, SQL_ADD_RUN, b, e);
     if (code == 0)
@@ -227,6 +234,13 @@ int store_add_machine(struct store *s, int64_t run, const char *key, const char 
     const struct bind b[] = {integer(run), string(key), string(value), string(source)};
 
     return PERFORM(s, SQL_ADD_MACHINE, b, e);
+}
+
+int store_add_model_file(struct store *s, int64_t run, const char *path, int64_t bytes, const char *sha256, struct err *e)
+{
+    const struct bind b[] = {integer(run), string(path), integer(bytes), string(sha256)};
+
+    return PERFORM(s, SQL_ADD_MODEL_FILE, b, e);
 }
 
 int store_add_absent(struct store *s, int64_t run, const char *what, const char *why, struct err *e)
@@ -263,7 +277,10 @@ int store_add_trial(struct store *s, int64_t run, const struct store_trial *t, i
                              integer(t->prompt_tokens),
                              integer(t->new_tokens),
                              integer(t->kv_bytes_formula),
-                             integer_or_null(t->kv_bytes_allocated)};
+                             integer_or_null(t->kv_bytes_allocated),
+                             string(t->strategy),
+                             string(t->sampling),
+                             integer(t->rows)};
     int code = PERFORM(s, SQL_ADD_TRIAL, b, e);
 
     if (code == 0)
@@ -317,11 +334,11 @@ int store_add_repetition(struct store *s, int64_t trial, const struct store_repe
     return code;
 }
 
-int store_add_step(struct store *s, int64_t repetition, int step, int64_t wall_ns, int kv_len, int token,
-                   const char *token_text, struct err *e)
+int store_add_step(struct store *s, int64_t repetition, const struct store_step *step, struct err *e)
 {
-    const struct bind b[] = {integer(repetition), integer(step),  string(phase_of(step)), integer(wall_ns),
-                             integer(kv_len),     integer(token), string(token_text)};
+    const struct bind b[] = {
+        integer(repetition),   integer(step->step),  string(phase_of(step->step)), integer(step->wall_ns),
+        integer(step->kv_len), integer(step->token), string(step->token_text),     integer_or_null(step->sample_ns)};
 
     return PERFORM(s, SQL_ADD_STEP, b, e);
 }

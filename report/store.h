@@ -22,9 +22,9 @@ int store_error(struct store *s, struct err *e); /* the sentence for what just f
 
 struct store_run { /* strings are borrowed for the call */
     const char *suite, *question, *suite_yaml, *command;
-    const char *model, *arch, *dtype, *weights;
+    const char *model, *arch, *dtype, *weights, *format, *stored;
     int layers, d_model, heads, kv_heads, head_dim, d_ff, vocab, context;
-    int64_t parameters, weight_bytes;
+    int64_t parameters, weight_bytes, stored_bytes, load_peak_bytes; /* the last two < 0: NULL */
     const char *tokenizer, *prompt, *prompt_tokens;
     const char *backend, *backend_about, *cpus;
     int threads;
@@ -40,6 +40,8 @@ void store_rollback(struct store *s);
 int store_add_run(struct store *s, const struct store_run *r, int64_t *id, struct err *e);
 int store_finish_run(struct store *s, int64_t run, const char *outcome, const char *problem, struct err *e);
 int store_add_machine(struct store *s, int64_t run, const char *key, const char *value, const char *source, struct err *e);
+/* What the model was read from; sha256: 64 hex digits. */
+int store_add_model_file(struct store *s, int64_t run, const char *path, int64_t bytes, const char *sha256, struct err *e);
 int store_add_absent(struct store *s, int64_t run, const char *what, const char *why, struct err *e);
 
 struct store_roof {
@@ -60,7 +62,8 @@ int store_add_calibration(struct store *s, int64_t run, const struct store_calib
 struct store_trial {
     int ordinal;
     bool kv_cache;
-    int batch, prompt_tokens, new_tokens;
+    int batch, rows, prompt_tokens, new_tokens;
+    const char *strategy, *sampling;              /* sampling: the settings in words, NULL for greedy */
     int64_t kv_bytes_formula, kv_bytes_allocated; /* allocated < 0: NULL */
 };
 int store_add_trial(struct store *s, int64_t run, const struct store_trial *t, int64_t *id, struct err *e);
@@ -82,8 +85,14 @@ struct store_repetition {
     double other_busy, load1;                                                        /* < 0: NULL */
 };
 int store_add_repetition(struct store *s, int64_t trial, const struct store_repetition *r, int64_t *id, struct err *e);
-int store_add_step(struct store *s, int64_t repetition, int step, int64_t wall_ns, int kv_len, int token,
-                   const char *token_text, struct err *e); /* phase follows from step */
+
+struct store_step { /* phase follows from step */
+    int step;
+    int64_t wall_ns, sample_ns; /* sample_ns < 0: NULL */
+    int kv_len, token;
+    const char *token_text;
+};
+int store_add_step(struct store *s, int64_t repetition, const struct store_step *step, struct err *e);
 
 struct store_reading {
     int step;

@@ -11,7 +11,7 @@
 
 #include "number.h"
 
-enum { WIDTH = 100, CELL = 32, COLUMNS_MAX = 11 };
+enum { WIDTH = 100, CELL = 32, COLUMNS_MAX = 12, HASH_SHOWN = 12, FILES_SHOWN = 4 };
 
 /* --- reading the document --- */
 
@@ -94,6 +94,11 @@ static void cell_kv(const json_t *trial, char *cell)
     snprintf(cell, CELL, "%.8s%s", word(trial, "kv_cache"), json_is_true(at(trial, "unconverged")) ? "*" : "");
 }
 
+static void cell_strategy(const json_t *trial, char *cell)
+{
+    snprintf(cell, CELL, "%.16s", word(trial, "strategy"));
+}
+
 static void cell_batch(const json_t *trial, char *cell)
 {
     cell_number(cell, number(trial, "batch"), 1);
@@ -159,6 +164,7 @@ static const struct {
     column_fn *fill;
 } columns[] = {
     {"kv", cell_kv},
+    {"choice", cell_strategy},
     {"batch", cell_batch},
     {"prompt", cell_prompt},
     {"new", cell_new},
@@ -180,23 +186,39 @@ static void fill_cell(int column, const json_t *trial, char *cell)
         snprintf(cell, CELL, "%s", columns[column].title);
 }
 
+/* With two spaces between the columns. */
+static bool fits_wide(const int *width)
+{
+    int sum = 0;
+
+    for (int c = 0; c < COLUMNS_MAX; c++)
+        sum += width[c] ? width[c] + 2 : 0;
+    return sum <= WIDTH;
+}
+
 static void put_row(struct text *out, const json_t *trial, const int *width)
 {
+    int gap = fits_wide(width) ? 2 : 1;
     char cell[CELL];
 
     for (int c = 0; c < COLUMNS_MAX; c++) {
         if (!width[c])
             continue;
         fill_cell(c, trial, cell);
-        text_printf(out, "  %*s", width[c], cell);
+        text_printf(out, "%*s%*s", gap, "", width[c], cell);
     }
     text_puts(out, "\n");
+}
+
+static bool is_greedy(const json_t *trial)
+{
+    return strcmp(word(trial, "strategy"), "greedy") == 0;
 }
 
 static void put_table(struct text *out, const json_t *trials)
 {
     int width[COLUMNS_MAX] = {0};
-    bool batches = false, unconverged = false;
+    bool batches = false, choices = false, unconverged = false;
     char cell[CELL];
     const json_t *t;
     size_t i;
@@ -204,10 +226,11 @@ static void put_table(struct text *out, const json_t *trials)
     json_array_foreach(trials, i, t)
     {
         batches = batches || number(t, "batch") != 1;
+        choices = choices || !is_greedy(t);
         unconverged = unconverged || json_is_true(at(t, "unconverged"));
     }
     for (int c = 0; c < COLUMNS_MAX; c++) {
-        if (columns[c].fill == cell_batch && !batches)
+        if ((columns[c].fill == cell_batch && !batches) || (columns[c].fill == cell_strategy && !choices))
             continue;
         width[c] = (int)strlen(columns[c].title);
         json_array_foreach(trials, i, t)
@@ -246,12 +269,12 @@ static void put_roofs(struct text *out, const json_t *roofs)
     text_free(&line);
 }
 
-/* Trials whose verdicts may share a sentence: decode by its arm, prefill by its length. */
+/* Trials whose verdicts may share a sentence: decode by its arm, prefill by its length, both by the rows of their passes. */
 static bool same_verdict(const json_t *a, const json_t *b, const char *phase)
 {
     const char *key = strcmp(phase, "prefill") == 0 ? "prompt_tokens" : "kv_cache";
 
-    return json_equal(at(a, key), at(b, key)) && json_equal(at(a, "batch"), at(b, "batch")) &&
+    return json_equal(at(a, key), at(b, key)) && json_equal(at(a, "rows"), at(b, "rows")) &&
            strcmp(word(at(at(a, phase), "verdict"), "kind"), word(at(at(b, phase), "verdict"), "kind")) == 0;
 }
 
@@ -295,6 +318,34 @@ static void put_verdicts(struct text *out, const json_t *trials)
         json_array_foreach(trials, i, t) if (json_is_object(at(t, phases[p]))) put_verdict(out, trials, i, phases[p]);
 }
 
+/* What choosing takes of a decode step; of greedy trials the longest stands for all. */
+static void put_choosing(struct text *out, const json_t *trials)
+{
+    struct text line = {0};
+    const json_t *t, *greedy = NULL;
+    size_t i;
+    int shown = 0;
+
+    json_array_foreach(trials, i, t) if (is_greedy(t) && json_is_object(at(t, "sample")) &&
+                                         !(number(t, "new_tokens") < number(greedy, "new_tokens"))) greedy = t;
+    text_puts(&line, "choosing the token:");
+    json_array_foreach(trials, i, t)
+    {
+        const json_t *sample = at(t, "sample");
+        char ms[NUMBER_TEXT], share[NUMBER_TEXT];
+        if (!json_is_object(sample) || (is_greedy(t) && t != greedy))
+            continue;
+        text_printf(&line, "%s %s", shown++ ? ";" : "", word(t, "strategy"));
+        if (!is_greedy(t))
+            text_printf(&line, " (%s)", word(t, "sampling"));
+        text_printf(&line, " %s ms, %s %% of the step", number_text(ms, number(at(sample, "ms"), "median"), 3),
+                    number_text(share, 100 * number(at(sample, "share"), "median"), 2));
+    }
+    if (shown)
+        put_line(out, 0, line.data);
+    text_free(&line);
+}
+
 /* One line an arm: its fits stand next to each other in the document. */
 static void put_growth(struct text *out, const json_t *fits)
 {
@@ -307,8 +358,11 @@ static void put_growth(struct text *out, const json_t *fits)
         const json_t *arm = at(f, "arm");
         if (i == 0 || !json_equal(arm, at(json_array_get(fits, i - 1), "arm"))) {
             line.len = 0;
-            text_printf(&line, "growth with new tokens T, kv_cache=%s prompt=%.0f: ", word(arm, "kv_cache"),
+            text_printf(&line, "growth with new tokens T, kv_cache=%s prompt=%.0f", word(arm, "kv_cache"),
                         number(arm, "prompt_tokens"));
+            if (!is_greedy(arm))
+                text_printf(&line, " strategy=%s", word(arm, "strategy"));
+            text_puts(&line, ": ");
         }
         text_printf(&line, "%s ~ T^%.2f", word(f, "metric"), number(f, "exponent"));
         if (number(f, "lo") < number(f, "hi"))
@@ -430,16 +484,42 @@ static void put_head(struct text *out, const json_t *document)
     text_free(&line);
 }
 
+/* "loaded in 412 ms: GGUF, Q8_0, 86.2 MB at 209 MB/s, peak 0.61 GB; model.gguf 86.2 MB sha256 0123456789ab..." */
+static void put_loading(struct text *out, const json_t *document)
+{
+    const json_t *model = at(document, "model"), *files = at(document, "model_files"), *f;
+    struct text line = {0};
+    char v[NUMBER_TEXT];
+    size_t i;
+
+    if (!json_array_size(files)) /* made here, nothing was read */
+        return;
+    text_printf(&line, "loaded in %s ms: %s, %s", number_text(v, number(at(document, "run"), "load_model_ms"), 3),
+                word(model, "format"), word(model, "stored"));
+    text_printf(&line, ", %s MB", number_text(v, number(model, "stored_bytes") / 1e6, 3));
+    text_printf(&line, " at %s MB/s", number_text(v, number(model, "load_bytes_per_s") / 1e6, 3));
+    if (isfinite(number(model, "load_peak_bytes")))
+        text_printf(&line, ", peak memory %s MB", number_text(v, number(model, "load_peak_bytes") / 1e6, 3));
+    json_array_foreach(files, i, f) if (i < FILES_SHOWN)
+        text_printf(&line, "; %s sha256 %.*s...", word(f, "path"), HASH_SHOWN, word(f, "sha256"));
+    if (i > FILES_SHOWN)
+        text_printf(&line, "; and %zu files more", i - FILES_SHOWN);
+    put_line(out, 0, line.data);
+    text_free(&line);
+}
+
 void summary_text(const json_t *document, struct text *out)
 {
     const json_t *trials = at(document, "trials");
 
     put_head(out, document);
+    put_loading(out, document);
     text_puts(out, "\n");
     put_table(out, trials);
     text_puts(out, "\n");
     put_roofs(out, at(document, "roofs"));
     put_verdicts(out, trials);
+    put_choosing(out, trials);
     put_growth(out, at(document, "fits"));
     put_counted(out, trials);
     put_overhead(out, at(document, "overhead"));

@@ -26,6 +26,9 @@ static const struct {
     {"record", "fill the experiment record of a run again, keeping its notes", command_record},
     {"list", "the runs of a database", command_list},
     {"show", "a run on the terminal, or whole as JSON", command_show},
+    {"inspect", "look inside generation: tokens, shapes, candidates, KV cache, step by step", command_inspect},
+    {"generate", "go on from a prompt: text as it comes", command_generate},
+    {"model", "what a model is; or write a preset out as files", command_model},
     {"doctor", "what this machine lets a profiler see, and the remedies", command_doctor},
     {"help", "this text, or help COMMAND", command_help},
 };
@@ -46,7 +49,7 @@ static void print_commands(FILE *out)
           "Profiles LLM inference: why is this step slow, and what would make it fast?\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fputs("\nStart with `bench run suites/kvcache_on_off`. `bench COMMAND --help` explains a command.\n"
           "Exit code: 0 done and claims held, 1 failed, 2 wrong usage, 3 claims did not hold.\n",
           out);

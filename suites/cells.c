@@ -94,8 +94,6 @@ void suite_order(int *order, int n, uint64_t seed, int round)
 }
 
 const char *const axis_names[AXIS_COUNT] = {
-    [AXIS_KV_CACHE] = "kv_cache",
-    [AXIS_BATCH] = "batch",
-    [AXIS_PROMPT_TOKENS] = "prompt_tokens",
-    [AXIS_NEW_TOKENS] = "new_tokens",
+    [AXIS_KV_CACHE] = "kv_cache",     [AXIS_BATCH] = "batch",       [AXIS_PROMPT_TOKENS] = "prompt_tokens",
+    [AXIS_NEW_TOKENS] = "new_tokens", [AXIS_STRATEGY] = "strategy",
 };

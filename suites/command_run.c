@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `bench run`: options, the run itself, then everything that is made from its rows. */
 #include <argp.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "analysis.h"
 #include "commands.h"
 #include "html.h"
+#include "model_options.h"
 #include "outputs.h"
 #include "record.h"
 #include "run.h"
@@ -28,10 +28,11 @@ enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, K
 
 static const struct argp_option options[] = {
     {"set", 's', "KEY=VALUE", 0, "Override a key of the suite (dotted path; value as YAML); repeatable", 0},
-    {"model", 'm', "PRESET|DIR", 0, "Another model than the suite's: a preset or a Hugging Face folder", 0},
+    {"model", 'm', "PRESET|DIR|FILE.gguf", 0, "Another model than the suite's: a preset, a Hugging Face folder or a GGUF file",
+     0},
     {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", 0},
     {"threads", 't', "N", 0, "Worker threads (default: one per core)", 0},
-    {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights and of the order of trials (default 1)", 0},
+    {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights, of the order of trials and of draws (default 1)", 0},
     {"quick", KEY_QUICK, 0, 0, "The suite's own shortened plan: seconds, for trying things out", 0},
     {"dry-run", KEY_DRY_RUN, 0, 0, "Print the plan with predicted FLOPs, bytes and time; measure nothing", 0},
     {"db", KEY_DB, "FILE", 0, "Database (default " OUTPUT_DB ")", 0},
@@ -39,17 +40,6 @@ static const struct argp_option options[] = {
     {"record", KEY_RECORD, "FILE", 0, "Experiment record (default " OUTPUT_DIR "/<date>-<suite>-<run>.md)", 0},
     {0},
 };
-
-static long long parse_number(const char *arg, const char *what, long long least, long long most, struct argp_state *state)
-{
-    char *end;
-
-    errno = 0;
-    long long n = strtoll(arg, &end, 10);
-    if (errno || end == arg || *end || n < least || n > most)
-        argp_error(state, "--%s %s: expected a whole number from %lld to %lld", what, arg, least, most);
-    return n;
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -66,10 +56,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->options.backend = arg;
         break;
     case 't':
-        a->options.threads = (int)parse_number(arg, "threads", 1, 1 << 16, state);
+        a->options.threads = (int)model_options_number(arg, "threads", 1, 1 << 16, state);
         break;
     case KEY_SEED:
-        a->options.seed = (uint64_t)parse_number(arg, "seed", 0, INT64_MAX, state);
+        a->options.seed = (uint64_t)model_options_number(arg, "seed", 0, INT64_MAX, state);
         break;
     case KEY_QUICK:
         a->options.quick = true;

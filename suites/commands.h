@@ -19,6 +19,9 @@ int command_record(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_inspect(int argc, char **argv);
+int command_generate(int argc, char **argv);
+int command_model(int argc, char **argv);
 
 /* Prints "bench: <sentence>" and returns the exit code that fits the error. */
 int command_fail(const struct err *e);

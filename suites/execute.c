@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside the timed window: session_prefill or session_decode, which includes choosing the token. Outside: opening the session
- * (memory is touched there), hashing, progress, storing. */
+ * Inside the timed window: session_prefill or session_decode, which includes choosing the token; that part is timed again by
+ * itself. Outside: opening the session (memory is touched there), hashing, progress, storing. */
 #include "execute.h"
 
 #include <stdlib.h>
@@ -27,12 +27,31 @@ void execution_free(struct execution *x)
     *x = (struct execution){0};
 }
 
+static void begin_sample(void *ctx, enum op op, int layer)
+{
+    struct sample_timer *t = ctx;
+
+    (void)layer;
+    if (op == OP_SAMPLE)
+        t->begin_ns = clock_ns();
+}
+
+static void end_sample(void *ctx, enum op op, int layer)
+{
+    struct sample_timer *t = ctx;
+
+    (void)layer;
+    if (op == OP_SAMPLE)
+        t->ns = clock_ns() - t->begin_ns;
+}
+
 static int measured_step(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
 {
     const struct trial *t = x->trial;
     struct reading *readings = x->reading + (size_t)x->steps * PROBES_MAX, wall;
     int code;
 
+    x->sample_timer.ns = 0;
     for (int i = 0; i < riders->count; i++)
         riders->riding[i]->ops->begin(riders->riding[i]);
     riders->clock->ops->begin(riders->clock);
@@ -42,6 +61,7 @@ static int measured_step(struct execution *x, struct session *s, const struct pa
         riders->riding[i]->ops->end(riders->riding[i], &readings[i]);
     x->step[x->steps] = (struct executed_step){
         .wall_ns = (int64_t)wall.value[0].value,
+        .sample_ns = (int64_t)x->sample_timer.ns,
         .kv_len = session_kv_len(s),
         .token = session_chosen(s)[0],
     };
@@ -57,6 +77,16 @@ static void hash_tokens(struct execution *x, const int32_t *chosen, int batch)
         x->tokens_hash = (x->tokens_hash ^ byte[i]) * 0x100000001b3ull;
 }
 
+/* Which beam is best may change at every step: what it was made of is known at the end. */
+static void take_best_beam(struct execution *x, struct session *s)
+{
+    int n;
+    const int32_t *tokens = session_tokens(s, 0, &n);
+
+    for (int i = 0; i < x->steps && x->trial->prompt_tokens + i < n; i++)
+        x->step[i].token = tokens[x->trial->prompt_tokens + i];
+}
+
 int execute_trial(struct execution *x, struct model *m, const struct trial *t, const struct pass_probes *riders,
                   execute_between between, void *ctx, struct err *e)
 {
@@ -65,6 +95,9 @@ int execute_trial(struct execution *x, struct model *m, const struct trial *t, c
         .batch = batch,
         .capacity = t->prompt_tokens + new_tokens - 1,
         .kv_cache = t->cell.value[AXIS_KV_CACHE],
+        .ignore_eos = true,
+        .sampling = t->sampling,
+        .hooks = {.ctx = &x->sample_timer, .op_begin = begin_sample, .op_end = end_sample},
     };
     struct session *s = NULL;
     struct witness_mark mark;
@@ -89,6 +122,8 @@ int execute_trial(struct execution *x, struct model *m, const struct trial *t, c
     }
     x->wall_ns = (int64_t)clock_ns() - x->started_ns;
     witness_end(&mark, &x->witness);
+    if (code == 0 && t->sampling.beams > 1)
+        take_best_beam(x, s);
     session_close(s);
     return code;
 }

@@ -9,7 +9,7 @@
 #include "witness.h"
 
 struct executed_step {
-    int64_t wall_ns;
+    int64_t wall_ns, sample_ns; /* sample_ns: the part of it that chose the token */
     int kv_len;
     int32_t token;
 };
@@ -17,6 +17,9 @@ struct executed_step {
 struct execution {
     const struct trial *trial;
     int steps; /* done: new_tokens when complete */
+    struct sample_timer {
+        uint64_t begin_ns, ns;
+    } sample_timer;
     struct executed_step *step;
     struct reading *reading; /* [step][probe] */
     int64_t started_ns, wall_ns;
@@ -25,7 +28,8 @@ struct execution {
     struct witness witness;
 };
 
-/* Probes of a pass; clock is the innermost and gives wall_ns, the others ride around it. */
+/* Probes of a pass; clock is the innermost and gives wall_ns, the others ride around it. The choice of the token has a timer of
+ * its own in every pass, so that passes stay comparable: two clock reads a step. */
 struct pass_probes {
     struct probe *clock;
     struct probe *riding[PROBES_MAX];

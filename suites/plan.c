@@ -55,20 +55,31 @@ static int make_prompt(const struct plan *p, struct trial *t, struct err *e)
     return 0;
 }
 
-static int add_trial(struct plan *p, const struct cell *cell, struct err *e)
+static void name_trial(struct trial *t)
+{
+    const int *value = t->cell.value;
+    int n = snprintf(t->label, sizeof t->label, "kv_cache=%s prompt=%d new=%d", value[AXIS_KV_CACHE] ? "on" : "off",
+                     t->prompt_tokens, value[AXIS_NEW_TOKENS]);
+
+    if (value[AXIS_BATCH] > 1)
+        n += snprintf(t->label + n, sizeof t->label - (size_t)n, " batch=%d", value[AXIS_BATCH]);
+    if (value[AXIS_STRATEGY] != STRATEGY_GREEDY)
+        snprintf(t->label + n, sizeof t->label - (size_t)n, " strategy=%s", strategy_names[value[AXIS_STRATEGY]]);
+}
+
+static int add_trial(struct plan *p, const struct cell *cell, uint64_t seed, struct err *e)
 {
     struct trial *t = &p->trial[p->trials++];
     const struct model_config *c = model_config(p->model);
     int code, new_tokens = cell->value[AXIS_NEW_TOKENS];
 
     t->cell = *cell;
+    suite_sampling(&p->suite, cell, seed, &t->sampling);
+    t->rows = cell->value[AXIS_BATCH] * (t->sampling.beams > 1 ? t->sampling.beams : 1);
     code = make_prompt(p, t, e);
     if (code < 0)
         return code;
-    snprintf(t->label, sizeof t->label, "kv_cache=%s prompt=%d new=%d", cell->value[AXIS_KV_CACHE] ? "on" : "off",
-             t->prompt_tokens, new_tokens);
-    if (cell->value[AXIS_BATCH] > 1)
-        snprintf(t->label + strlen(t->label), sizeof t->label - strlen(t->label), " batch=%d", cell->value[AXIS_BATCH]);
+    name_trial(t);
     if ((int64_t)t->prompt_tokens + new_tokens - 1 > c->context)
         return err_set(e, ERR_USAGE, "%s: %s needs %d positions, %s has %d", p->suite.path, t->label,
                        t->prompt_tokens + new_tokens - 1, c->name, c->context);
@@ -94,14 +105,14 @@ static bool is_repeated(const struct plan *p, const struct cell *cell)
     return false;
 }
 
-static int expand(struct plan *p, struct err *e)
+static int expand(struct plan *p, uint64_t seed, struct err *e)
 {
     struct cell cells[TRIALS_MAX];
     int count, code = suite_cells(&p->suite, cells, TRIALS_MAX, &count, e);
 
     for (int i = 0; code == 0 && i < count; i++)
         if (!is_repeated(p, &cells[i]))
-            code = add_trial(p, &cells[i], e);
+            code = add_trial(p, &cells[i], seed, e);
     return code;
 }
 
@@ -127,7 +138,7 @@ int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struc
     code = tokenize_prompt(p, e);
     if (code < 0)
         return code;
-    return expand(p, e);
+    return expand(p, o->seed, e);
 }
 
 void plan_close(struct plan *p)
@@ -148,8 +159,7 @@ static struct work trial_work(const struct plan *p, const struct trial *t, doubl
 
     *ns = 0;
     for (int step = 0; step < t->cell.value[AXIS_NEW_TOKENS]; step++) {
-        struct pass_shape shape =
-            work_step_shape(t->cell.value[AXIS_BATCH], t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
+        struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
         struct work w = work_of_pass(model_config(p->model), &shape);
         work_add(&sum, &w, 1);
         *ns += work_roof_ns(&w, flops_roof, bytes_roof);

@@ -105,7 +105,8 @@ static int store_steps(struct runner *r, int64_t repetition, const struct pass_p
         token.len = 0;
         text_puts(&token, "");
         model_token_text(r->plan->model, s->token, &token);
-        code = store_add_step(r->store, repetition, i, s->wall_ns, s->kv_len, s->token, token.data, e);
+        struct store_step row = {i, s->wall_ns, s->sample_ns, s->kv_len, s->token, token.data};
+        code = store_add_step(r->store, repetition, &row, e);
         if (code == 0)
             code = store_readings(r, repetition, i, riders, e);
     }
@@ -336,6 +337,8 @@ static int run_all(struct runner *r, struct err *e)
         code = machine_describe(r->store, r->run, &r->plan->team, e);
     if (code == 0)
         code = setup_add_claims(r, e);
+    if (code == 0)
+        code = setup_add_files(r, e);
     progress_note(&r->progress, "calibrating probes");
     if (code == 0)
         code = setup_open_probes(r, e);

@@ -30,7 +30,9 @@ enum { PROMPT_MAX = 1 << 20 };
 /* A trial while it is being run. */
 struct trial {
     struct cell cell;
-    char label[96];  /* "kv_cache=on prompt=13 new=128" */
+    char label[96]; /* "kv_cache=on prompt=13 new=128" */
+    struct sampling sampling;
+    int rows;        /* of each pass and of the KV cache: batch, times the beams */
     int32_t *prompt; /* [batch][prompt_tokens], owned */
     int prompt_tokens;
     int64_t id;          /* in the database */

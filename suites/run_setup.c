@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * What stands around the trials: the run's row, claims, probes with their calibration, roofs, predictions. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "calibrate.h"
 #include "clock.h"
 #include "papi_probe.h"
 #include "runner.h"
+#include "sha256.h"
 #include "version.h"
 #include "work.h"
 
@@ -14,7 +17,8 @@ static const char conventions[] = "a multiply-add is 2 FLOPs; matrix products on
                                   "not counted); causal attention "
                                   "counts the scores that are used (half); the head runs for the last position; bytes are "
                                   "weights once a pass, cached keys and "
-                                  "values read once, new ones written once";
+                                  "values read once, new ones written once; a pass and the cache have a row for each beam, "
+                                  "and choosing a token counts as no work";
 
 int setup_add_run(struct runner *r, struct err *e)
 {
@@ -35,6 +39,8 @@ int setup_add_run(struct runner *r, struct err *e)
         .arch = c->arch,
         .dtype = info->dtype,
         .weights = info->weights,
+        .format = info->format,
+        .stored = info->stored,
         .layers = c->layers,
         .d_model = c->d_model,
         .heads = c->heads,
@@ -45,6 +51,8 @@ int setup_add_run(struct runner *r, struct err *e)
         .context = c->context,
         .parameters = (int64_t)info->parameters,
         .weight_bytes = (int64_t)info->weight_bytes,
+        .stored_bytes = (int64_t)info->stored_bytes,
+        .load_peak_bytes = info->peak_bytes ? (int64_t)info->peak_bytes : -1,
         .tokenizer = info->tokenizer,
         .prompt = p->suite.prompt,
         .prompt_tokens = ids.data,
@@ -62,6 +70,28 @@ int setup_add_run(struct runner *r, struct err *e)
     };
     int code = store_add_run(r->store, &row, &r->run, e);
     text_free(&ids);
+    return code;
+}
+
+/* Hashed here, so that it is no part of the time that loading took. */
+int setup_add_files(struct runner *r, struct err *e)
+{
+    const char *path;
+    int code = 0;
+
+    for (int i = 0; code == 0 && (path = model_file(r->plan->model, i)); i++) {
+        char hash[SHA256_HEX_BYTES], note[160];
+        struct stat st;
+        snprintf(note, sizeof note, "hashing %s", path);
+        progress_note(&r->progress, note);
+        code = sha256_file(hash, path, e);
+        if (code == 0 && stat(path, &st) < 0)
+            code = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        if (code == 0)
+            code = store_add_model_file(r->store, r->run, path, st.st_size, hash, e);
+        if (code == 0 && *r->interrupted)
+            code = err_set(e, ERR_INTERRUPTED, "interrupted after hashing %s", path);
+    }
     return code;
 }
 
@@ -214,8 +244,7 @@ static int store_predictions(struct runner *r, struct trial *t, struct err *e)
     int steps = t->cell.value[AXIS_NEW_TOKENS], code = 0;
 
     for (int step = 0; code == 0 && step < steps; step++) {
-        struct pass_shape shape =
-            work_step_shape(t->cell.value[AXIS_BATCH], t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
+        struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
         struct work w = work_of_pass(model_config(r->plan->model), &shape);
         double roof_ns = work_roof_ns(&w, r->flops_roof, r->bytes_roof);
         struct store_prediction row = {step, w.flops, w.weight_bytes, w.kv_read_bytes, w.kv_write_bytes, roof_ns};
@@ -234,15 +263,19 @@ int setup_add_trials(struct runner *r, struct err *e)
 
     for (int i = 0; code == 0 && i < r->plan->trials; i++) {
         struct trial *t = &r->plan->trial[i];
-        int batch = t->cell.value[AXIS_BATCH], new_tokens = t->cell.value[AXIS_NEW_TOKENS];
+        int new_tokens = t->cell.value[AXIS_NEW_TOKENS], strategy = t->cell.value[AXIS_STRATEGY];
+        char about[160];
         struct store_trial row = {
             .ordinal = i,
             .kv_cache = t->cell.value[AXIS_KV_CACHE],
-            .batch = batch,
+            .batch = t->cell.value[AXIS_BATCH],
+            .rows = t->rows,
             .prompt_tokens = t->prompt_tokens,
             .new_tokens = new_tokens,
+            .strategy = strategy_names[strategy],
+            .sampling = strategy == STRATEGY_GREEDY ? NULL : sampling_about(&t->sampling, about, sizeof about),
             .kv_bytes_allocated = -1,
-            .kv_bytes_formula = (int64_t)config_kv_bytes(c, batch, t->prompt_tokens + new_tokens - 1),
+            .kv_bytes_formula = (int64_t)config_kv_bytes(c, t->rows, t->prompt_tokens + new_tokens - 1),
         };
         code = store_add_trial(r->store, r->run, &row, &t->id, e);
         if (code == 0)

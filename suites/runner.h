@@ -30,6 +30,7 @@ struct runner {
 };
 
 int setup_add_run(struct runner *r, struct err *e);
+int setup_add_files(struct runner *r, struct err *e); /* what the model was read from, with hashes */
 int setup_add_claims(struct runner *r, struct err *e);
 int setup_open_probes(struct runner *r, struct err *e); /* counters calibrate themselves; results and absences are stored */
 int setup_add_trials(struct runner *r, struct err *e);  /* with their predictions, from the roofs of round 0 */

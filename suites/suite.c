@@ -243,6 +243,7 @@ void suite_free(struct suite *s)
 
 static const struct suite defaults = {
     .workload.value = {[AXIS_KV_CACHE] = 1, [AXIS_BATCH] = 1, [AXIS_PROMPT_TOKENS] = 0, [AXIS_NEW_TOKENS] = 16},
+    .sampling = {.temperature = 1, .beams = 4, .length_alpha = 1.2, .min_length = 5},
     .probes = {"clock"},
     .probe_count = 1,
     .warmup = 1,

@@ -9,17 +9,19 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "sample.h"
+#include "strategy.h"
 #include "text.h"
 
 enum { AXIS_MAX = 16, RULES_MAX = 16, CLAIMS_MAX = 16, PROBES_MAX = 8, TRIALS_MAX = 256 };
 
 /* The axes. In a cell, prompt_tokens 0 means "the prompt text as it tokenises". */
-enum axis { AXIS_KV_CACHE, AXIS_BATCH, AXIS_PROMPT_TOKENS, AXIS_NEW_TOKENS, AXIS_COUNT };
-extern const char *const axis_names[AXIS_COUNT]; /* "kv_cache", "batch", "prompt_tokens", "new_tokens" */
+enum axis { AXIS_KV_CACHE, AXIS_BATCH, AXIS_PROMPT_TOKENS, AXIS_NEW_TOKENS, AXIS_STRATEGY, AXIS_COUNT };
+extern const char *const axis_names[AXIS_COUNT]; /* "kv_cache", "batch", "prompt_tokens", "new_tokens", "strategy" */
 
 /* A point of the matrix. */
 struct cell {
-    int value[AXIS_COUNT]; /* kv_cache: 0 or 1 */
+    int value[AXIS_COUNT]; /* kv_cache: 0 or 1; strategy: enum strategy */
 };
 
 /* include adds cells that the product lacks (axes it does not name come from the workload); exclude removes every cell that
@@ -40,6 +42,7 @@ struct suite {
     char model[256];
     char prompt[4096];
     struct cell workload;                                       /* defaults for axes that the matrix does not name */
+    struct sampling sampling;                                   /* workload.sampling: what the strategies take theirs from */
     int axis_value[AXIS_COUNT][AXIS_MAX], axis_len[AXIS_COUNT]; /* len 0: not in the matrix */
     struct rule include[RULES_MAX], exclude[RULES_MAX];
     int includes, excludes;
@@ -61,6 +64,10 @@ void suite_free(struct suite *s);
 
 /* All cells in matrix order, includes last; duplicates once. ERR_USAGE when none or more than max are left. */
 int suite_cells(const struct suite *s, struct cell *out, int max, int *count, struct err *e);
+
+/* How a cell chooses its tokens: of the suite's settings those that its strategy takes, with the strategy's own value where the
+ * suite leaves one at 0. */
+void suite_sampling(const struct suite *s, const struct cell *c, uint64_t seed, struct sampling *out);
 
 /* A seeded permutation of 0..n-1: the order in which one round visits the trials. */
 void suite_order(int *order, int n, uint64_t seed, int round);

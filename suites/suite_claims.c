@@ -12,7 +12,7 @@ static const char *const phases[] = {"prefill", "decode"};
 static const char *const bounds[] = {"compute", "bandwidth", "overhead"};
 static const char *const metrics[] = {"total_ms", "decode_ms", "prefill_ms", "flops", "bytes"};
 
-/* Axis values as the database has them: "on" or "off", and token counts as numbers. */
+/* Axis values as the database has them: "on" or "off", a strategy's name, and token counts as numbers. */
 static int where_json(const struct yaml_node *n, const char *path, json_t **out, struct err *e)
 {
     struct rule rule;
@@ -27,6 +27,8 @@ static int where_json(const struct yaml_node *n, const char *path, json_t **out,
     for (int a = 0; a < AXIS_COUNT; a++)
         if (rule.named[a] && a == AXIS_KV_CACHE)
             json_object_set_new(*out, axis_names[a], json_string(rule.cell.value[a] ? "on" : "off"));
+        else if (rule.named[a] && a == AXIS_STRATEGY)
+            json_object_set_new(*out, axis_names[a], json_string(strategy_names[rule.cell.value[a]]));
         else if (rule.named[a])
             json_object_set_new(*out, axis_names[a], json_integer(rule.cell.value[a]));
     return 0;

@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "probe.h"
+#include "sampling_keys.h"
 #include "suite_values.h"
 
-enum { KEYS_MAX = 32 };
+enum { KEYS_MAX = 48 };
 
 struct key {
     const char *path;
@@ -111,6 +112,36 @@ static int read_real(const struct key *k, const struct yaml_node *n, struct suit
 static int read_axis(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
 {
     return value_axis(n, k->path, k->axis, &s->workload.value[k->axis], e);
+}
+
+/* What no strategy could take is refused at its own line, whether a cell uses it or not. */
+static int check_sampling(const struct key *k, const struct yaml_node *n, const struct suite *s, struct err *e)
+{
+    for (int strategy = 0; strategy < STRATEGY_COUNT; strategy++) {
+        const struct cell cell = {.value = {[AXIS_STRATEGY] = strategy}};
+        struct sampling sampling;
+        struct err wrong;
+        suite_sampling(s, &cell, 0, &sampling);
+        if (sampling_check(&sampling, &wrong))
+            return yaml_error(e, &n->at, k->path, "%s", wrong.text);
+    }
+    return 0;
+}
+
+static int read_sampling_key(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    const struct sampling_key *setting = sampling_keys;
+    json_t *number = value_number(n);
+    struct err ignored;
+
+    while (setting->name && strcmp(setting->name, strrchr(k->path, '.') + 1) != 0)
+        setting++;
+    assert(setting->name);
+    bool good = number && sampling_key_set(&s->sampling, setting, n->text, &ignored) == 0;
+    json_decref(number);
+    if (!good)
+        return yaml_expected(e, n, k->path, setting->integer ? "a whole number" : "a number");
+    return check_sampling(k, n, s, e);
 }
 
 static int read_axis_list(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
@@ -260,11 +291,22 @@ static const struct key keys[KEYS_MAX] = {
     {.path = "workload.batch", .read = read_axis, .axis = AXIS_BATCH},
     {.path = "workload.prompt_tokens", .read = read_axis, .axis = AXIS_PROMPT_TOKENS},
     {.path = "workload.new_tokens", .read = read_axis, .axis = AXIS_NEW_TOKENS},
+    {.path = "workload.strategy", .read = read_axis, .axis = AXIS_STRATEGY},
+    {.path = "workload.sampling", .read = read_section},
+    {.path = "workload.sampling.temperature", .read = read_sampling_key},
+    {.path = "workload.sampling.top_k", .read = read_sampling_key},
+    {.path = "workload.sampling.top_p", .read = read_sampling_key},
+    {.path = "workload.sampling.min_p", .read = read_sampling_key},
+    {.path = "workload.sampling.repetition_penalty", .read = read_sampling_key},
+    {.path = "workload.sampling.beams", .read = read_sampling_key},
+    {.path = "workload.sampling.length_alpha", .read = read_sampling_key},
+    {.path = "workload.sampling.min_length", .read = read_sampling_key},
     {.path = "matrix", .read = read_section},
     {.path = "matrix.kv_cache", .read = read_axis_list, .axis = AXIS_KV_CACHE},
     {.path = "matrix.batch", .read = read_axis_list, .axis = AXIS_BATCH},
     {.path = "matrix.prompt_tokens", .read = read_axis_list, .axis = AXIS_PROMPT_TOKENS},
     {.path = "matrix.new_tokens", .read = read_axis_list, .axis = AXIS_NEW_TOKENS},
+    {.path = "matrix.strategy", .read = read_axis_list, .axis = AXIS_STRATEGY},
     {.path = "matrix.include", .read = read_include},
     {.path = "matrix.exclude", .read = read_exclude},
     {.path = "measure", .read = read_section},

@@ -79,6 +79,8 @@ int value_axis(const struct yaml_node *n, const char *path, enum axis axis, int 
 
     if (axis == AXIS_KV_CACHE)
         return value_flag(n, out) ? 0 : yaml_expected(e, n, path, "on or off");
+    if (axis == AXIS_STRATEGY)
+        return value_choice(n, path, strategy_names, STRATEGY_COUNT, out, e);
     if (axis == AXIS_PROMPT_TOKENS && n->kind == NODE_SCALAR && strcmp(n->text, "text") == 0) {
         *out = 0;
         return 0;

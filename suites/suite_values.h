@@ -10,7 +10,7 @@
 #include "suite.h"
 #include "yaml_tree.h"
 
-enum { CHOICES_MAX = 32 }; /* names to choose from */
+enum { CHOICES_MAX = 48 }; /* names to choose from */
 
 /* NULL when the node is not one number; the caller calls json_decref. */
 json_t *value_number(const struct yaml_node *n);

@@ -2,7 +2,7 @@
 // The top of the page: what was asked, of which model, on which machine, and then the answer in words before any chart.
 import {badge, h, missing, section, tag} from './dom.js';
 import {date, digits, known, list, ms, percent, rate, whole} from './format.js';
-import {armName, fitOf, machineName, mainTrials, pairs, shortLabel} from './model.js';
+import {armName, fitOf, machineName, mainTrials, pairs, shortLabel, strategyTrials} from './model.js';
 import {themeButton} from './theme.js';
 
 const TONE = {held: 'good', 'not held': 'bad', undecided: 'open', failed: 'bad', interrupted: 'open'};
@@ -77,11 +77,38 @@ function oneArm(doc) {
   );
 }
 
+/* What choosing takes, from the cheapest strategy to the dearest, and what more rows cost. */
+function strategies(doc) {
+  const trials = strategyTrials(doc),
+    shares = [...trials].sort((a, b) => a.sample.share.median - b.sample.share.median);
+  const least = shares[0],
+    dearest = shares[shares.length - 1],
+    wide = trials.find((t) => t.rows > t.batch),
+    plain = trials.find((t) => t.strategy === 'greedy');
+  const words = (t) => [h('strong', null, percent(t.sample.share.median)), ` of a decode step with ${t.strategy}`];
+  return h(
+    'p',
+    {class: 'lead'},
+    'Choosing the next token takes ',
+    words(least),
+    ' and ',
+    words(dearest),
+    '.',
+    wide && plain
+      ? [
+          ` A step with ${wide.rows / wide.batch} beams takes `,
+          h('strong', null, `${digits(wide.decode.ms.median / plain.decode.ms.median)} times`),
+          ' as long as a greedy one.',
+        ]
+      : null,
+  );
+}
+
 function lead(doc) {
   const best = pairs(doc)
     .filter((p) => p.speedup)
     .pop();
-  if (!best) return oneArm(doc);
+  if (!best) return strategyTrials(doc).length > 1 ? strategies(doc) : oneArm(doc);
   const {speedup, on, off} = best,
     fits = [fitOf(doc, 'off', 'total_ms'), fitOf(doc, 'on', 'total_ms')];
   const grows = fits.every((f) => f && known(f.exponent))
@@ -147,22 +174,26 @@ function keyFigures(doc) {
       'timer',
     ),
     figure(rate(on.token_per_s), 'Whole request', shortLabel(on), 'timer'),
-    figure(
-      best && `${digits(best.speedup.median)}×`,
-      'Speed-up by the cache',
-      best ? `at ${best.new_tokens} tokens` : 'needs both arms at one length',
-      best && 'timer',
-    ),
+    best || strategyTrials(doc).length < 2
+      ? figure(
+          best && `${digits(best.speedup.median)}×`,
+          'Speed-up by the cache',
+          best ? `at ${best.new_tokens} tokens` : 'needs both arms at one length',
+          best && 'timer',
+        )
+      : figure(percent(on.sample?.share?.median), 'Choosing the token', `of a decode step, ${on.strategy}`, 'timer'),
   );
 }
+
+const strategyWords = (t) => (t.strategy === 'greedy' ? '' : `, ${t.strategy}`);
 
 /* One line for every group of trials whose phase does the same kind of work, naming each kind of verdict with its range. */
 function boundLines(doc) {
   const groups = new Map();
   for (const t of doc.trials) {
     const of = [
-      ['prefill', `Prefill of ${t.prompt_tokens} tokens`],
-      ['decode', `Decode, ${armName(t.kv_cache)}, after ${t.prompt_tokens} tokens`],
+      ['prefill', `Prefill of ${t.prompt_tokens} tokens${t.rows > t.batch ? `, ${t.rows / t.batch} beams` : ''}`],
+      ['decode', `Decode, ${armName(t.kv_cache)}, after ${t.prompt_tokens} tokens${strategyWords(t)}`],
     ];
     for (const [phase, name] of of) {
       const v = t[phase]?.verdict;

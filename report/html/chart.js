@@ -3,13 +3,22 @@
 // when width or theme changes. Zooming moves the axes' own ends, in log space where an axis is logarithmic: the chart library's
 // dataZoom is linear on log axes. Tooltips are elements, not markup, because the page's policy refuses inline styles.
 import * as echarts from 'echarts/core';
-import {CustomChart, LineChart, ScatterChart} from 'echarts/charts';
+import {BarChart, CustomChart, LineChart, ScatterChart} from 'echarts/charts';
 import {GridComponent, MarkLineComponent, TooltipComponent} from 'echarts/components';
 import {SVGRenderer} from 'echarts/renderers';
 import {h, svg} from './dom.js';
 import {colour, onTheme} from './theme.js';
 
-echarts.use([CustomChart, LineChart, ScatterChart, GridComponent, MarkLineComponent, TooltipComponent, SVGRenderer]);
+echarts.use([
+  BarChart,
+  CustomChart,
+  LineChart,
+  ScatterChart,
+  GridComponent,
+  MarkLineComponent,
+  TooltipComponent,
+  SVGRenderer,
+]);
 
 const PRINT_WIDTH = 660;
 const scale = (ends, at, k, log) =>

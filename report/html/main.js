@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reads the document in this file and builds the page from it.
 import {answer, header, unfinished} from './answer.js';
+import {choosing} from './choosing.js';
 import {h, section} from './dom.js';
 import {cumulative, exponents, latency, speedup, speedupTable} from './growth.js';
 import {glossary, machine, method, noise, suite} from './method.js';
@@ -8,12 +9,13 @@ import {roofline} from './roofline.js';
 import {cache, roofs, trials, work} from './tables.js';
 
 const FORMAT = 'bench-run/1';
-const LISTS = ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials', 'fits', 'claims'];
+const LISTS = ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials', 'fits', 'claims', 'model_files'];
 
 const CONTENTS = [
   ['answer', 'Answer'],
   ['roofline', 'Roofline'],
   ['growth', 'Growth'],
+  ['choosing', 'Choosing'],
   ['trials', 'Trials'],
   ['work', 'Work'],
   ['cache', 'KV cache'],
@@ -59,6 +61,7 @@ function page(doc) {
         h('div', {class: 'columns'}, speedup(doc), speedupTable(doc)),
         exponents(doc),
       ),
+      choosing(doc),
       trials(doc),
       work(doc),
       cache(doc),

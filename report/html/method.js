@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How the numbers came about: machine, conventions, passes, calibration, overhead, noise, the suite's text, the words used.
 import {badge, h, missing, PROVENANCE, section, table, tag} from './dom.js';
-import {date, known, ms, percent, scaled, signed, visible, whole} from './format.js';
+import {bytes, date, known, ms, percent, scaled, signed, visible, whole} from './format.js';
 import {noiseChart, noiseTable} from './noise.js';
 
 const GLOSSARY = [
@@ -11,6 +11,10 @@ const GLOSSARY = [
     'One forward pass for one new token per sequence. With the cache it reads the stored keys and values; without, it recomputes everything so far.',
   ],
   ['KV cache', 'The keys and values of every earlier token, kept in each layer so that they are not computed again.'],
+  [
+    'choosing',
+    'From the logits to the next token: the largest, or one drawn from what the settings leave, or the best of several beams.',
+  ],
   ['TTFT', 'Time to first token: tokenize + prefill, sampling included. No queue and no network here.'],
   ['TPOT', 'Time per output token: (end-to-end time \u2212 TTFT) / (generated tokens \u2212 1), per request.'],
   ['ITL', 'Inter-token latency: each gap between two generated tokens, pooled over steps.'],
@@ -45,6 +49,26 @@ function pairsList(entries) {
   );
 }
 
+const stored = ({model}) =>
+  model.stored_bytes > 0
+    ? `${model.stored}, ${bytes(model.stored_bytes)} (${model.format})`
+    : missing(model.format ? 'not stored: made when loaded' : 'not recorded');
+
+const HASH_SHOWN = 12;
+
+/* The whole hash stands in the record. */
+const files = (doc) =>
+  doc.model_files.length
+    ? doc.model_files.map((f) =>
+        h(
+          'div',
+          null,
+          `${f.path}, ${bytes(f.bytes)} `,
+          h('small', null, `sha256 ${f.sha256.slice(0, HASH_SHOWN)}…`),
+        ),
+      )
+    : missing(doc.model.format ? 'none' : 'not recorded');
+
 export function machine(doc) {
   const {run, model} = doc;
   const took = (x) => (known(x) ? [ms(x), ' ', tag('timer')] : missing('not measured'));
@@ -77,6 +101,8 @@ export function machine(doc) {
           ['architecture', words(model.arch)],
           ['dtype', words(model.dtype)],
           ['weights', words(model.weights)],
+          ['stored as', stored(doc)],
+          ['files', files(doc)],
           ['parameters', whole(model.parameters) || missing('unknown')],
           ['weight bytes', scaled(model.weight_bytes, 'B') || missing('unknown')],
           [
@@ -104,7 +130,11 @@ export function machine(doc) {
               : missing('not recorded'),
           ],
           ['tokenizer', words(run.tokenizer)],
-          ['load model', took(run.load_model_ms)],
+          [
+            'load model',
+            [took(run.load_model_ms), known(model.load_bytes_per_s) && ` at ${scaled(model.load_bytes_per_s, 'B/s')}`],
+          ],
+          ['peak memory then', bytes(model.load_peak_bytes) || missing('not known')],
           ['load tokenizer', took(run.load_tokenizer_ms)],
           ['tokenize', took(run.tokenize_ms)],
           [

@@ -5,9 +5,11 @@ import {known} from './format.js';
 
 export const armName = (kv) => (kv === 'on' ? 'cache on' : 'cache off');
 
-/* "on · 13 → 128"; the batch is named where it is not 1. */
+/* "on · 13 → 128"; the batch is named where it is not 1, the strategy where it is not greedy. */
 export const shortLabel = (t) =>
-  `${t.kv_cache} · ${t.prompt_tokens} → ${t.new_tokens}${t.batch > 1 ? ` · batch ${t.batch}` : ''}`;
+  `${t.kv_cache} · ${t.prompt_tokens} → ${t.new_tokens}${t.batch > 1 ? ` · batch ${t.batch}` : ''}${chosenBy(t)}`;
+
+const chosenBy = (t) => (t.strategy === 'greedy' ? '' : ` · ${t.strategy}`);
 
 const most = (trials, value) => {
   const seen = new Map();
@@ -15,13 +17,24 @@ const most = (trials, value) => {
   return [...seen].sort((a, b) => b[1] - a[1])[0]?.[0];
 };
 
-/* The trials at the text's own prompt length and the commonest batch: the ones whose lengths and arms are compared. */
+/* The trials at the text's own prompt length and the commonest batch, greedy where there are such: the ones whose lengths and
+ * arms are compared. */
 export function mainTrials(doc) {
   const own = doc.run.prompt_ids?.length;
   const prompt = doc.trials.some((t) => t.prompt_tokens === own) ? own : most(doc.trials, (t) => t.prompt_tokens);
-  const same = doc.trials.filter((t) => t.prompt_tokens === prompt);
+  const long = doc.trials.filter((t) => t.prompt_tokens === prompt);
+  const strategy = long.some((t) => t.strategy === 'greedy') ? 'greedy' : most(long, (t) => t.strategy);
+  const same = long.filter((t) => t.strategy === strategy);
   const batch = most(same, (t) => t.batch);
   return same.filter((t) => t.batch === batch).sort((a, b) => a.new_tokens - b.new_tokens);
+}
+
+/* Measured trials that differ in the strategy alone; those of the length and arm that most strategies have. */
+export function strategyTrials(doc) {
+  const arm = (t) => [t.kv_cache, t.batch, t.prompt_tokens, t.new_tokens].join();
+  const measured = doc.trials.filter((t) => known(t.decode?.ms?.median) && known(t.sample?.ms?.median));
+  const common = most(measured, arm);
+  return measured.filter((t) => arm(t) === common);
 }
 
 /* {on, off}: the longest trial of each arm that has steps; the same length in both where possible. */
@@ -65,7 +78,7 @@ export function fitOf(doc, kv, metric, source) {
         f.metric === metric &&
         (!source || f.source === source) &&
         f.along === 'new_tokens' &&
-        (!main || (f.arm.prompt_tokens === main.prompt_tokens && f.arm.batch === main.batch)),
+        (!main || (f.arm.prompt_tokens === main.prompt_tokens && f.arm.batch === main.batch && f.arm.strategy === main.strategy)),
     ) || null
   );
 }

@@ -242,16 +242,16 @@ export function cache(doc) {
     h(
       'p',
       {class: 'note'},
-      '2 (K and V) × layers × batch × KV heads × tokens held × head size × bytes of a number',
+      '2 (K and V) × layers × rows × KV heads × tokens held × head size × bytes of a number',
       per ? ` = 2 × ${model.layers} × ${model.kv_heads} × ${model.head_dim}: ${per}.` : '.',
-      ' The last chosen token is never fed back, so prompt + new \u2212 1 tokens are held.',
+      ' A row for each sequence, or for each of its beams. The last chosen token is never fed back, so prompt + new \u2212 1 tokens are held.',
     ),
     rows.length
       ? table(
           'KV cache at the last step, one layer’s K (V is the same)',
           [
             {head: 'trial'},
-            {head: '(batch, heads, tokens, head size)'},
+            {head: '(rows, heads, tokens, head size)'},
             {head: 'by formula', tag: 'analytic'},
             {head: 'allocated', tag: 'os'},
             {head: 'difference'},
