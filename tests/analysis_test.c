@@ -266,6 +266,8 @@ static void the_counting_passes_cost_is_paired_step_by_step(void **state)
     assert_number("overhead/1/ratio/n", 2);
 }
 
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static void facts_are_copied_with_their_types(void **state)
 {
     struct store_calibration c = {.metric = "flops",
@@ -284,6 +286,7 @@ static void facts_are_copied_with_their_types(void **state)
     assert_ok(store_add_machine(store, run, "cpu", "Imaginary 9000", "/proc/cpuinfo", &error));
     assert_ok(store_add_calibration(store, run, &c, &error));
     assert_ok(store_add_op(store, 1, 0, "mlp", 5, 6, &error));
+    assert_ok(store_add_model_file(store, run, "models/x.gguf", 1700, HASH, &error));
     assert_ok(store_add_claim(store, run, 0, "{\"claim\": \"same_tokens\", \"across\": \"kv_cache\"}", &error));
     analyse();
     assert_text("format", "bench-run/1");
@@ -293,6 +296,14 @@ static void facts_are_copied_with_their_types(void **state)
     assert_null_at("run/finished");
     assert_number("model/kv_bytes_per_token", 2 * 2 * 2 * 4 * 4);
     assert_text("machine/0/value", "Imaginary 9000");
+    assert_text("model/format", "GGUF");
+    assert_text("model/stored", "Q8_0");
+    assert_number("model/stored_bytes", 1500);
+    assert_number("model/load_peak_bytes", 9000);
+    assert_number("model/load_bytes_per_s", 500000); /* 1500 bytes in 3 ms */
+    assert_text("model_files/0/path", "models/x.gguf");
+    assert_number("model_files/0/bytes", 1700);
+    assert_text("model_files/0/sha256", HASH);
     assert_true(json_is_false(at("calibrations/0/accepted")));
     assert_null_at("calibrations/0/measured");
     assert_number("calibrations/0/limit", 0.02);
@@ -313,6 +324,44 @@ static void facts_are_copied_with_their_types(void **state)
     analyse();
     assert_true(json_is_true(at("trials/0/unconverged")));
     assert_true(json_is_true(at("trials/0/planned_done")));
+}
+
+/* --- choosing --- */
+
+static void choosing_is_a_part_of_the_decode_step(void **state)
+{
+    static const double ms[3][3] = {{10, 2, 4}, {12, 3, 5}, {11, 2.5, 4.5}};
+    int64_t t;
+
+    (void)state;
+    t = add_chosen_trial(true, 4, 3, "beam", "4 beams", 4);
+    for (int i = 0; i < 3; i++) {
+        sample_share = 0.1 * (i + 1);
+        add_repetition(t, "time", false, "aa", ms[i], 3);
+    }
+    analyse();
+    assert_text("trials/0/label", "kv_cache=on prompt=4 new=3 strategy=beam");
+    assert_text("trials/0/strategy", "beam");
+    assert_text("trials/0/sampling", "4 beams");
+    assert_number("trials/0/rows", 4);
+    assert_number("trials/0/kv/shape/0", 4);
+    assert_number("trials/0/decode/tokens_per_s", 2 / 0.007); /* a token a step for the sequence, not for each beam */
+    assert_number("trials/0/sample/ms/median", 0.8);          /* of 0.3, 0.8 and 1.05, medians of the steps' */
+    assert_number("trials/0/sample/us_per_token", 800);
+    assert_number("trials/0/sample/share/median", 0.2);
+    assert_number("trials/0/sample/share/n", 3);
+    assert_number("trials/0/steps/1/sample_ms", 0.6); /* of 0.2, 0.6 and 0.75 */
+}
+
+static void choosing_that_was_not_measured_is_null(void **state)
+{
+    (void)state;
+    add_paper_trial();
+    analyse();
+    assert_text("trials/0/strategy", "greedy");
+    assert_null_at("trials/0/sampling");
+    assert_null_at("trials/0/sample");
+    assert_null_at("trials/0/steps/1/sample_ms");
 }
 
 /* --- what is not whole --- */
@@ -400,9 +449,10 @@ static void token_texts_that_are_no_utf8_become_replacement_characters(void **st
     int64_t t = add_trial(true, 4, 4), r = add_repetition(t, "time", false, "aa", ms, 1);
 
     (void)state;
-    assert_ok(store_add_step(store, r, 1, 1, 5, 1, "\xe2\x82", &error)); /* a euro sign over two tokens */
-    assert_ok(store_add_step(store, r, 2, 1, 6, 2, "\xac", &error));
-    assert_ok(store_add_step(store, r, 3, 1, 7, 3, "\xff", &error));
+    assert_ok(
+        store_add_step(store, r, &(struct store_step){1, 1, -1, 5, 1, "\xe2\x82"}, &error)); /* a euro sign over two tokens */
+    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 2, "\xac"}, &error));
+    assert_ok(store_add_step(store, r, &(struct store_step){3, 1, -1, 7, 3, "\xff"}, &error));
     analyse();
     assert_text("trials/0/steps/2/text", "\xef\xbf\xbd");
     assert_text("trials/0/text", "a\xe2\x82\xac\xef\xbf\xbd");
@@ -418,6 +468,7 @@ static void growth_is_fitted_for_each_arm_beside_the_theory(void **state)
     analyse();
     assert_int_equal(json_array_size(at("fits")), 4);
     assert_text("fits/0/arm/kv_cache", "on");
+    assert_text("fits/0/arm/strategy", "greedy");
     assert_number("fits/0/arm/prompt_tokens", 4);
     assert_text("fits/0/metric", "total_ms");
     assert_text("fits/0/source", "timer");
@@ -476,6 +527,8 @@ int main(void)
         test(a_roof_of_another_thread_count_is_no_ceiling),
         test(the_counting_passes_cost_is_paired_step_by_step),
         test(facts_are_copied_with_their_types),
+        test(choosing_is_a_part_of_the_decode_step),
+        test(choosing_that_was_not_measured_is_null),
         test(a_run_without_trials_is_a_document_too),
         test(a_trial_that_never_ran_has_nulls),
         test(warm_up_alone_is_no_figure),

@@ -42,6 +42,7 @@ static void axes_are_called_as_in_the_suite(void **state)
     assert_string_equal(axis_names[AXIS_BATCH], "batch");
     assert_string_equal(axis_names[AXIS_PROMPT_TOKENS], "prompt_tokens");
     assert_string_equal(axis_names[AXIS_NEW_TOKENS], "new_tokens");
+    assert_string_equal(axis_names[AXIS_STRATEGY], "strategy");
 }
 
 static void a_suite_without_a_matrix_is_its_workload(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The four kinds of claims, each held, not held and undecided, with the evidence they give. */
+ * The kinds of claims, each held, not held and undecided, with the evidence they give. */
 #include "check.h"
 
 #include "paper_run.h"
@@ -105,7 +105,7 @@ static void different_tokens_name_the_step_where_they_part(void **state)
     (void)state;
     add_repetition(add_trial(true, 4, 3), "time", false, "aa", ms, 3);
     r = add_repetition(add_trial(false, 4, 3), "time", false, "bb", ms, 2);
-    assert_ok(store_add_step(store, r, 2, 1, 6, 999, "?", &error));
+    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 999, "?"}, &error));
     assert_string_equal(judge(SAME), "not held");
     assert_evidence("kv_cache=on prompt=4 new=3 chose aa, kv_cache=off prompt=4 new=3 chose bb (they part at step 2)");
 }
@@ -133,6 +133,94 @@ static void a_ratio_is_held_when_every_pair_s_interval_is_above(void **state)
                               "{\"kv_cache\": \"on\"}, \"along\": \"new_tokens\", \"grows\": true}"),
                         "held");
     assert_evidence("2.00x at new_tokens=2, 4.00x at new_tokens=4, 8.00x at new_tokens=8 (analytic)");
+}
+
+static void a_ratio_may_have_a_bound_above_and_one_below(void **state)
+{
+    (void)state;
+    add_arm(true, 16, 1, 0.01);
+    add_arm(false, 16, 2, 0.01); /* 2x, 4x, 8x */
+    assert_string_equal(judge(RATIO(", \"above\": 1, \"below\": 9")), "held");
+    assert_claim("total_ms with kv_cache=off over that with kv_cache=on is above 1 and below 9");
+    assert_string_equal(judge(RATIO(", \"below\": 9")), "held");
+    assert_claim("kv_cache=on is below 9");
+    assert_string_equal(judge(RATIO(", \"below\": 5")), "not held");
+    assert_string_equal(judge(RATIO(", \"above\": 1, \"below\": 8.01")), "undecided");
+    assert_evidence("not every interval is above 1 and below 8.01");
+}
+
+/* Steps of about 2, 3 and 3 ms, each in three repetitions 5 % apart. */
+static void add_strategy(const char *strategy, double ms)
+{
+    int64_t t = add_chosen_trial(true, 4, 3, strategy, "settings", 1);
+
+    for (int i = -1; i <= 1; i++)
+        add_repetition(t, "time", false, strategy, (double[]){2, ms * (1 + 0.05 * i), ms * (1 + 0.05 * i)}, 3);
+}
+
+static void strategies_are_arms_like_any_other(void **state)
+{
+    (void)state;
+    sample_share = 0.1;
+    add_strategy("greedy", 3);
+    add_strategy("beam", 6);
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"decode_ms\", \"of\": {\"strategy\": \"beam\"}, \"over\": "
+                              "{\"strategy\": \"greedy\"}, \"above\": 1, \"below\": 4}"),
+                        "held");
+    assert_claim("decode_ms with strategy=beam over that with strategy=greedy is above 1 and below 4");
+    assert_evidence("2.00x [1.81, 2.21] for kv_cache=on prompt=4 new=3 strategy=beam");
+    assert_string_equal(judge("{\"claim\": \"same_tokens\", \"across\": \"strategy\"}"), "not held");
+    assert_evidence("kv_cache=on prompt=4 new=3 chose greedy, kv_cache=on prompt=4 new=3 strategy=beam chose beam");
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"decode_ms\", \"of\": {\"strategy\": \"guess\"}, \"over\": "
+                              "{\"strategy\": \"greedy\"}}"),
+                        "undecided");
+    assert_evidence("of names no axis and value of a trial: strategy");
+}
+
+#define SAMPLING(more) "{\"claim\": \"sampling\"" more "}"
+
+static void the_share_of_choosing_is_held_by_its_interval(void **state)
+{
+    (void)state;
+    sample_share = 0.1;
+    add_strategy("greedy", 3);
+    sample_share = 0.3;
+    add_strategy("top_p", 3);
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.31")), "held");
+    assert_claim("choosing the token takes less than 31 % of a decode step");
+    assert_evidence("2 of 2 trials; 30.0 % for kv_cache=on prompt=4 new=3 strategy=top_p");
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.2")), "not held");
+    assert_evidence("1 of 2 trials; 30.0 % for kv_cache=on prompt=4 new=3 strategy=top_p");
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.2, \"where\": {\"strategy\": \"greedy\"}")), "held");
+    assert_claim("of a decode step where strategy=greedy");
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.2, \"where\": {\"strategy\": \"min_p\"}")), "undecided");
+    assert_evidence("no trial matches");
+}
+
+static void a_share_whose_interval_reaches_over_the_line_is_undecided(void **state)
+{
+    (void)state;
+    int64_t t = add_chosen_trial(true, 4, 3, "top_p", "p", 1);
+    for (int i = 1; i <= 3; i++) {
+        sample_share = 0.1 * i;
+        add_repetition(t, "time", false, "a", (double[]){2, 2, 2}, 3);
+    }
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.25")), "undecided");
+    assert_evidence("0 of 1 trials; 20.0 % [10.0, 30.0] for kv_cache=on prompt=4 new=3 strategy=top_p");
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.31")), "held");
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.05")), "not held");
+}
+
+static void choosing_that_was_not_measured_decides_nothing(void **state)
+{
+    (void)state;
+    add_strategy("greedy", 3);
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.5")), "undecided");
+    assert_evidence("not measured for kv_cache=on prompt=4 new=3");
+    sample_share = 0.1;
+    add_repetition(add_chosen_trial(true, 4, 3, "top_k", "k", 1), "time", false, "a", (double[]){1, 2, 2}, 3);
+    assert_string_equal(judge(SAMPLING(", \"below\": 0.5, \"where\": {\"strategy\": \"top_k\"}")), "undecided");
+    assert_evidence("one repetition has no interval");
 }
 
 static void a_ratio_that_does_not_grow_or_cannot_be_told_is_said(void **state)
@@ -244,6 +332,11 @@ int main(void)
         test(the_same_tokens_are_compared_within_and_between_trials),
         test(different_tokens_name_the_step_where_they_part),
         test(a_ratio_is_held_when_every_pair_s_interval_is_above),
+        test(a_ratio_may_have_a_bound_above_and_one_below),
+        test(strategies_are_arms_like_any_other),
+        test(the_share_of_choosing_is_held_by_its_interval),
+        test(a_share_whose_interval_reaches_over_the_line_is_undecided),
+        test(choosing_that_was_not_measured_decides_nothing),
         test(a_ratio_that_does_not_grow_or_cannot_be_told_is_said),
         test(a_shrinking_ratio_does_not_grow),
         test(one_repetition_decides_no_ratio),

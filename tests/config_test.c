@@ -164,7 +164,24 @@ static void set_bos(struct model_config *c)
 }
 static void set_eos(struct model_config *c)
 {
-    c->eos = c->vocab;
+    c->eos[1] = c->vocab;
+    c->eos_count = 2;
+}
+static void set_negative_eos(struct model_config *c)
+{
+    c->eos[0] = -1;
+}
+static void set_eos_count(struct model_config *c)
+{
+    c->eos_count = EOS_MAX + 1;
+}
+static void set_window(struct model_config *c)
+{
+    c->window = -1;
+}
+static void set_window_first(struct model_config *c)
+{
+    c->window = 8, c->window_first = -2;
 }
 
 static void set_linear(struct model_config *c)
@@ -213,6 +230,10 @@ static void an_impossible_number_is_refused_by_its_name_in_the_file(void **state
          "rope_scaling.original_max_position_embeddings 8193: expected 1 to max_position_embeddings (8192)"},
         {"gpt2", set_bos, "bos_token_id -2: expected an id below vocab_size (50257)"},
         {"gpt2", set_eos, "eos_token_id 50257: expected an id below vocab_size (50257)"},
+        {"gpt2", set_negative_eos, "eos_token_id -1: expected an id below vocab_size (50257)"},
+        {"gpt2", set_eos_count, "eos_token_id: expected at most 8 ids"},
+        {"llama-3-8b", set_window, "sliding_window -1 from layer 0: expected positive numbers"},
+        {"llama-3-8b", set_window_first, "sliding_window 8 from layer -2: expected positive numbers"},
     };
 
     (void)state;
@@ -223,6 +244,19 @@ static void an_impossible_number_is_refused_by_its_name_in_the_file(void **state
         assert_int_equal(config_check(&c, &e), ERR_FORMAT);
         assert_string_equal(e.text, cases[i].sentence);
     }
+}
+
+static void a_window_limits_what_its_layers_see(void **state)
+{
+    struct model_config c = preset("tiny-llama");
+
+    (void)state;
+    assert_int_equal(config_visible(&c, 2, 1000), 1000);
+    c.window = 4, c.window_first = 1;
+    assert_int_equal(config_visible(&c, 0, 1000), 1000);
+    assert_int_equal(config_visible(&c, 1, 3), 3);
+    assert_int_equal(config_visible(&c, 1, 4), 4);
+    assert_int_equal(config_visible(&c, 2, 5), 4);
 }
 
 static void odd_heads_are_fine_without_rotary_positions(void **state)
@@ -300,7 +334,7 @@ static void the_layout_holds_every_parameter_once(void **state)
     struct model_config gpt2 = preset("tiny-gpt2"), llama = preset("tiny-llama");
 
     (void)state;
-    gpt2.vocab = 300, gpt2.context = 30, gpt2.bos = gpt2.eos = -1;
+    gpt2.vocab = 300, gpt2.context = 30, gpt2.bos = -1, gpt2.eos_count = 0;
     check_layout(gpt2, 12, 4);
     check_layout(llama, 9, 3);
     gpt2.tied_head = false;
@@ -349,7 +383,7 @@ static void gpt2_matrices_of_a_layer_are_transposed_in_files(void **state)
     struct err e = {0};
 
     (void)state;
-    c.vocab = 300, c.context = 30, c.bos = c.eos = -1;
+    c.vocab = 300, c.context = 30, c.bos = -1, c.eos_count = 0;
     assert_int_equal(weights_alloc(&w, &c, &e), 0);
     struct census n = {.w = &w, .stop_at = 5};
     assert_int_equal(weights_visit(&w, &c, count_slot, &n, &e), -77);
@@ -359,6 +393,48 @@ static void gpt2_matrices_of_a_layer_are_transposed_in_files(void **state)
     assert_int_equal(n.last.cols, 64);
     assert_true(n.last.transposed);
     weights_free(&w);
+}
+
+struct listing {
+    struct tensor_slot slots[64];
+    int n;
+};
+
+static int keep_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
+{
+    struct listing *p = ctx;
+
+    (void)e;
+    assert_non_null(slot->data);
+    p->slots[p->n++] = *slot;
+    return 0;
+}
+
+static void a_plan_shows_the_same_tensors_without_the_memory(void **state)
+{
+    struct model_config c = preset("tiny-llama");
+    struct listing planned = {.n = 0}, real = {.n = 0};
+    struct weights plan, w;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(weights_plan(&plan, &c, &e), 0);
+    assert_int_equal(weights_alloc(&w, &c, &e), 0);
+    assert_null(plan.pages);
+    assert_int_equal(plan.bytes, w.bytes);
+    weights_visit(&plan, &c, keep_slot, &planned, &e);
+    weights_visit(&w, &c, keep_slot, &real, &e);
+    assert_int_equal(planned.n, real.n);
+    for (int i = 0; i < real.n; i++) {
+        assert_string_equal(planned.slots[i].name, real.slots[i].name);
+        assert_true(planned.slots[i].rows == real.slots[i].rows && planned.slots[i].cols == real.slots[i].cols);
+    }
+    weights_free(&plan);
+    weights_free(&w);
+    c = preset("llama-2-7b");
+    c.layers = 1024; /* more than the machine has */
+    assert_int_equal(weights_plan(&plan, &c, &e), 0);
+    weights_free(&plan);
 }
 
 static void weights_are_not_allocated_for_a_config_that_fails_its_check(void **state)
@@ -384,11 +460,13 @@ int main(void)
         cmocka_unit_test(kv_bytes_follow_the_formula),
         cmocka_unit_test(kv_bytes_beyond_64_bits_never_look_small),
         cmocka_unit_test(an_impossible_number_is_refused_by_its_name_in_the_file),
+        cmocka_unit_test(a_window_limits_what_its_layers_see),
         cmocka_unit_test(odd_heads_are_fine_without_rotary_positions),
         cmocka_unit_test(the_largest_config_allowed_is_refused_for_want_of_memory_not_miscounted),
         cmocka_unit_test(the_layout_holds_every_parameter_once),
         cmocka_unit_test(stacked_matrices_are_visited_part_by_part),
         cmocka_unit_test(gpt2_matrices_of_a_layer_are_transposed_in_files),
+        cmocka_unit_test(a_plan_shows_the_same_tensors_without_the_memory),
         cmocka_unit_test(weights_are_not_allocated_for_a_config_that_fails_its_check),
     };
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The forward pass. `ref` is the truth; `cpu` must agree with it at every instruction-set level, for both model families, on
- * shapes that fit no vector and no block, with every buffer poisoned beforehand. Against the outside: logits and greedy tokens
- * of models saved by Hugging Face transformers (tests/data/reference). */
+ * shapes that fit no vector and no block, with and without a window, every buffer poisoned beforehand. Against the outside:
+ * logits and greedy tokens of models saved by Hugging Face transformers (tests/data/reference). */
 #include "check.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,9 @@
 #include "backends/backend.h"
 #include "engine.h"
 #include "engine_private.h"
-#include "formats/formats.h"
+#include "formats/source.h"
 #include "isa.h"
+#include "reference_room.h"
 #include "team.h"
 
 enum { THREADS = 2 };
@@ -28,6 +28,14 @@ static void *poisoned_alloc(struct backend *b, size_t bytes, struct err *e)
     if (p)
         memset(p, 0xff, bytes); /* every float a NaN */
     return p;
+}
+
+/* ops: a copy that lives as long as the model. */
+static void poison(struct model *m, struct backend_ops *ops)
+{
+    *ops = *m->backend->ops;
+    ops->alloc = poisoned_alloc;
+    m->backend->ops = ops;
 }
 
 struct fixture {
@@ -46,9 +54,7 @@ static void fixture_open(struct fixture *f, const struct model_config *c, const 
     assert_int_equal(weights_alloc(&f->model.weights, c, &e), 0);
     synthetic_fill(&f->model.weights, c, 7);
     assert_int_equal(backend_open(&f->model.backend, backend, &args, &e), 0);
-    f->ops = *f->model.backend->ops;
-    f->ops.alloc = poisoned_alloc;
-    f->model.backend->ops = &f->ops;
+    poison(&f->model, &f->ops);
 }
 
 static void fixture_close(struct fixture *f)
@@ -81,8 +87,9 @@ static struct model_config random_config(uint32_t *state, bool llama)
         .tied_head = !llama,
         .norm_eps = 1e-5,
         .rope_theta = 10000,
+        .window = random_below(state, 3) == 0 ? 1 + (int)random_below(state, 40) : 0,
+        .window_first = (int)random_below(state, 2),
         .bos = -1,
-        .eos = -1,
     };
 
     c.heads = c.kv_heads * (llama ? 1 + (int)random_below(state, 3) : 1);
@@ -270,83 +277,23 @@ static void a_used_session_gives_what_a_fresh_one_gives(void **unused)
 /* --- against Hugging Face ---------------------------------------------------------------------------------------------------
  */
 
-static json_t *load(const char *dir, const char *file)
-{
-    char path[256];
-    json_error_t why;
-
-    snprintf(path, sizeof path, "tests/data/reference/%s/%s", dir, file);
-    json_t *j = json_load_file(path, 0, &why);
-    if (!j)
-        fail_msg("%s: %s", path, why.text);
-    return j;
-}
-
-static size_t numbers(const json_t *array, double *out)
-{
-    size_t n = 0;
-
-    if (json_is_number(array)) {
-        *out = json_number_value(array);
-        return 1;
-    }
-    for (size_t i = 0; i < json_array_size(array); i++)
-        n += numbers(json_array_get(array, i), out + n);
-    return n;
-}
-
-enum { GREEDY = 12, PROMPT_LIMIT = 64 };
-static const double parity = 4e-5; /* tests/data/reference/README.md says why */
-
-static void prompt_matches(struct fixture *f, const json_t *p, bool kv_cache)
-{
-    const struct model_config *c = &f->model.config;
-    int n = (int)json_array_size(json_object_get(p, "tokens"));
-    int32_t prompt[PROMPT_LIMIT], chosen[GREEDY];
-    double want[PROMPT_LIMIT];
-    size_t count = (size_t)n * (size_t)c->vocab;
-    float *got = malloc((count + GREEDY * (size_t)c->vocab) * sizeof *got);
-    double *expected = malloc(count * sizeof *expected), off = 0;
-
-    numbers(json_object_get(p, "tokens"), want);
-    for (int i = 0; i < n; i++)
-        prompt[i] = (int32_t)want[i];
-    assert_int_equal(numbers(json_object_get(p, "logits"), expected), count);
-    generate(f,
-             &(struct generation){.batch = 1, .prompt = n, .steps = GREEDY - 1, .kv_cache = kv_cache, .all_logits = kv_cache},
-             prompt, got, chosen);
-    numbers(json_object_get(p, "greedy_with_cache"), want);
-    for (int i = 0; i < GREEDY; i++)
-        assert_int_equal(chosen[i], (int)want[i]);
-    for (size_t i = 0; kv_cache && i < count; i++)
-        off = fmax(off, fabs(got[i] - expected[i]));
-    if (off > parity)
-        print_error("%s: logits off by %g\n", c->name, off);
-    assert_true(off <= parity);
-    free(got), free(expected);
-}
-
-static void model_matches(const char *dir)
+static void model_matches(const char *name)
 {
     static const char *const through[] = {"ref", "cpu"};
     char path[256];
-    struct err e = {0};
-    json_t *expected = load(dir, "expected.json");
 
-    snprintf(path, sizeof path, "tests/data/reference/%s", dir);
+    snprintf(path, sizeof path, "tests/data/reference/%s", name);
+    json_t *expected = reference_load(path);
     for (int b = 0; b < 2; b++) {
-        struct model_config c;
-        struct fixture f;
-        assert_int_equal(hf_read_config(&c, path, &e), 0);
-        fixture_open(&f, &c, through[b]);
-        assert_int_equal(hf_read_weights(&f.model.weights, &c, path, &e), 0);
-        json_t *prompts = json_object_get(expected, "prompts");
-        assert_int_equal(json_array_size(prompts), 3);
-        for (size_t i = 0; i < json_array_size(prompts); i++) {
-            prompt_matches(&f, json_array_get(prompts, i), true);
-            prompt_matches(&f, json_array_get(prompts, i), false);
-        }
-        fixture_close(&f);
+        struct model_args args = {.source = path, .backend = through[b], .threads = THREADS};
+        struct backend_ops ops;
+        struct model *m = NULL;
+        struct err e = {0};
+        if (model_open(&m, &args, &e) != 0)
+            fail_msg("%s", e.text);
+        poison(m, &ops);
+        reference_matches(m, expected);
+        model_close(m);
     }
     json_decref(expected);
 }

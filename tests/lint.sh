@@ -4,14 +4,14 @@
 set -u
 bad=0
 say() { echo "lint: $*"; bad=1; }
-sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
+sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' | xargs ls -d 2>/dev/null)
 
 # A room includes by name through its -I list only.
 found=$(grep -nE '#include "\.\./' $sources) && say "an include climbs out of its room:
 $found"
 
 # Every file of ours says its licence.
-for f in $(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S' '*.sh' '*.mjs' '*.sql' '*.css' Makefile .ci/deps .ci/run); do
+for f in $sources $(git ls-files --cached --others --exclude-standard '*.S' '*.sh' '*.mjs' '*.py' '*.sql' '*.css' Makefile .ci/deps .ci/run | xargs ls -d 2>/dev/null); do
     head -3 "$f" | grep -q 'SPDX-License-Identifier: MIT' || say "$f: no SPDX line at its top"
 done
 
@@ -39,7 +39,7 @@ fi
 # Tests are left to the compilers and sanitizers: the analyser does not know that a failed assertion jumps away.
 if clang-tidy --version 2>/dev/null | grep -q 'version 14\.'; then
     flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\\\"lint\\\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
-           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3) $(pkg-config --cflags openblas 2>/dev/null)"
+           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3 sentencepiece libutf8proc libcrypto) $(pkg-config --cflags openblas 2>/dev/null)"
     # shellcheck disable=SC2086
     found=$(printf '%s\n' $sources | grep '\.c$' | grep -v '^tests/' |
         xargs -P2 -n8 sh -c 'clang-tidy --quiet "$@" -- '"$flags"' 2>/dev/null' sh 2>/dev/null | grep -E '(warning|error):' | sort -u)

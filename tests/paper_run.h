@@ -19,6 +19,7 @@ static struct store *store;
 static int64_t run;
 static json_t *doc;
 static struct err error;
+static double sample_share = -1; /* of each step, that chose its token; below 0: not measured */
 
 #define assert_ok(call)                                                                                                        \
     do {                                                                                                                       \
@@ -59,10 +60,15 @@ static inline int open_run(void **state)
                           .tokenize_ns = 500000,
                           .version = "v",
                           .compiler = "cc",
-                          .conventions = "2 FLOPs a multiply-add"};
+                          .conventions = "2 FLOPs a multiply-add",
+                          .format = "GGUF",
+                          .stored = "Q8_0",
+                          .stored_bytes = 1500,
+                          .load_peak_bytes = 9000};
 
     (void)state;
     doc = NULL;
+    sample_share = -1;
     if (store_open(&store, ":memory:", &error) < 0)
         return -1;
     return store_add_run(store, &r, &run, &error);
@@ -101,12 +107,17 @@ static inline void add_roofs(void)
     }
 }
 
-static inline int64_t add_trial(bool kv, int prompt, int new_tokens)
+/* rows: batch times beams. */
+static inline int64_t add_chosen_trial(bool kv, int prompt, int new_tokens, const char *strategy, const char *sampling,
+                                       int rows)
 {
     static int ordinal;
     struct store_trial t = {.ordinal = ordinal++,
                             .kv_cache = kv,
                             .batch = 1,
+                            .rows = rows,
+                            .strategy = strategy,
+                            .sampling = sampling,
                             .prompt_tokens = prompt,
                             .new_tokens = new_tokens,
                             .kv_bytes_formula = kv ? 2048 : 0,
@@ -115,6 +126,11 @@ static inline int64_t add_trial(bool kv, int prompt, int new_tokens)
 
     assert_ok(store_add_trial(store, run, &t, &id, &error));
     return id;
+}
+
+static inline int64_t add_trial(bool kv, int prompt, int new_tokens)
+{
+    return add_chosen_trial(kv, prompt, new_tokens, "greedy", NULL, 1);
 }
 
 static inline void predict(int64_t trial, int step, double mflop, double weight_mb, double kv_mb, double roof_ms)
@@ -149,8 +165,12 @@ static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmu
 
     ordinal++;
     assert_ok(store_add_repetition(store, trial, &r, &id, &error));
-    for (int i = 0; i < steps; i++)
-        assert_ok(store_add_step(store, id, i, (int64_t)round(ms[i] * 1e6), 4 + i, 10 + i, i ? " b" : "a", &error));
+    for (int i = 0; i < steps; i++) {
+        int64_t ns = (int64_t)round(ms[i] * 1e6);
+        struct store_step step = {i,     ns,     sample_share < 0 ? -1 : (int64_t)((double)ns * sample_share),
+                                  4 + i, 10 + i, i ? " b" : "a"};
+        assert_ok(store_add_step(store, id, &step, &error));
+    }
     return id;
 }
 

@@ -80,7 +80,8 @@ static void the_metrics_block_shows_the_longest_request_with_cache_at_the_texts_
     assert_says(&t, "Prompt: \"Q: Explain why batching improves GPU utilization.\\nA:\"\n");
     assert_says(&t, "Batch policy: single request (batch 1, no waiting window)\n");
     assert_says(&t, "KV Cache: on\n");
-    assert_says(&t, "load_model        : 412 ms\n");
+    assert_says(&t, "load_model        : 412 ms, peak memory 403 MB\n");
+    assert_says(&t, "\n| none: the weights were made, not read | | |\n");
     assert_says(&t, "GPU Utilization   : N/A (CPU only)\n");
     assert_says(&t, "Notes             : trial kv_cache=on prompt=13 new=128, medians of 6 repetitions\n");
     text_printf(&line, "total_generate    : %s\n", words_value(b, words_number_at(trial(f, 3), "total_ms.median"), "ms"));
@@ -101,6 +102,39 @@ static void the_cache_is_shown_with_its_shape_and_both_sizes(void **state)
     struct text t = fill(f);
     assert_says(&t, "(1, 12, 140, 64) = [batch, heads, seq_len, head_dim]; by formula 5160960 bytes, allocated\n5242880 bytes");
     assert_says(&t, "= 9216 numbers = 36864 bytes");
+    text_free(&t);
+}
+
+static void a_model_from_files_is_shown_with_its_types_speed_and_hashes(void **state)
+{
+    struct fixture *f = *state;
+    json_t *model = json_object_get(f->document, "model");
+    const char *hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    json_object_set_new(model, "format", json_string("GGUF"));
+    json_object_set_new(model, "stored", json_string("Q4_K 86 %, Q6_K 14 %"));
+    json_object_set_new(model, "stored_bytes", json_integer(86200000));
+    json_object_set_new(model, "load_bytes_per_s", json_real(2.09e8));
+    json_array_append_new(json_object_get(f->document, "model_files"),
+                          json_pack("{s:s, s:i, s:s}", "path", "m/a_b|c.gguf", "bytes", 86300001, "sha256", hash));
+    struct text t = fill(f);
+    assert_tables_are_tables(t.data);
+    assert_says(&t, "Model: distilgpt2 @ float32 (GGUF, stored as Q4_K 86 %, Q6_K 14 %)\n");
+    assert_says(&t, "load_model        : 412 ms, 86.2 MB stored at 209 MB/s, peak memory 403 MB\n");
+    assert_says(&t, "| m/a_b\\|c.gguf | 86300001 | 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef |\n");
+    text_free(&t);
+}
+
+static void choosing_the_token_has_a_row_for_each_trial(void **state)
+{
+    struct fixture *f = *state;
+
+    json_object_set_new(trial(f, 0), "sample", json_null());
+    struct text t = fill(f);
+    assert_says(&t, "| kv_cache=on prompt=13 new=16 | the largest logit | not measured | not measured | not measured |\n");
+    assert_says(
+        &t, "| kv_cache=on prompt=13 new=64 strategy=top_p | temperature 1, top-p 0.9, seed 1 | 0.613 [0.610, 0.622] | 613 | ");
+    assert_says(&t, "| kv_cache=on prompt=13 new=64 strategy=beam | (4, 12, 76, 64) | 11206656 |");
     text_free(&t);
 }
 
@@ -232,7 +266,7 @@ static void notes_survive_a_refill_byte_for_byte(void **state)
     write_file(f->path, edited.data);
     json_object_set_new(json_object_get(f->document, "run"), "load_model_ms", json_real(5));
     again = fill(f);
-    assert_says(&again, "load_model        : 5.00 ms\n");
+    assert_says(&again, "load_model        : 5.00 ms, ");
     assert_null(strstr(again.data, "what stands here"));
     char *kept = strstr(again.data, notes);
     assert_non_null(kept);
@@ -341,6 +375,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_metrics_block_shows_the_longest_request_with_cache_at_the_texts_own_length, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_cache_is_shown_with_its_shape_and_both_sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_model_from_files_is_shown_with_its_types_speed_and_hashes, setup, teardown),
+        cmocka_unit_test_setup_teardown(choosing_the_token_has_a_row_for_each_trial, setup, teardown),
         cmocka_unit_test_setup_teardown(every_step_has_a_row_with_its_token, setup, teardown),
         cmocka_unit_test_setup_teardown(growth_stands_beside_the_theory, setup, teardown),
         cmocka_unit_test_setup_teardown(work_that_was_not_counted_says_why, setup, teardown),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs every test of a build folder: sh tests/run.sh build/gcc. Unit tests run twice, the second time under the address and
-# undefined-behaviour sanitizers; then the command line and the browser. Last line: 'N passed, N failed, N skipped'.
+# undefined-behaviour sanitizers; then the command line, the browser and a little fuzzing. Last line: 'N passed, N failed, N skipped'.
 set -u
 build=$1
 san=$build-san
@@ -12,8 +12,9 @@ export CMOCKA_MESSAGE_OUTPUT=TAP PERL_TEST_HARNESS_DUMP_TAP="$tap"
 export BENCH="$PWD/$build/bench"
 export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
 
-# shellcheck disable=SC2046
-prove -j2 --timer -e '' $(ls "$build"/tests/*_test "$san"/tests/*_test) tests/cli/*.sh tests/browser/run.sh
+programs=$(for t in tests/*_test.c; do t=${t%.c}; echo "$build/$t $san/$t"; done)
+# shellcheck disable=SC2086
+prove -j2 --timer -e '' $programs tests/cli/*.sh tests/browser/run.sh tests/fuzz/smoke.sh
 status=$?
 
 find "$tap" -type f -exec cat {} + | awk -v status=$status '

@@ -99,6 +99,25 @@ static void tensors_are_listed_in_the_order_of_their_bytes(void **state)
     safetensors_close(&s); /* harmless */
 }
 
+static void only_three_dtypes_are_converted(void **state)
+{
+    struct folder *f = *state;
+    struct safetensors s;
+    struct err e = {0};
+    enum dtype d;
+    float out[4];
+    char expected[400];
+
+    write_file(f->path, "{" T("a", "BF16", "[2]", 0, 4) "," T("b", "I32", "[3]", 4, 16) "}", "0123456789abcdef", 16);
+    assert_int_equal(safetensors_open(&s, f->path, &e), 0);
+    assert_true(safetensors_dtype(&s.tensors[0], &d) && d == DTYPE_BF16);
+    assert_false(safetensors_dtype(&s.tensors[1], &d));
+    assert_int_equal(safetensors_read(&s, &s.tensors[1], out, 3, 1, false, &e), ERR_FORMAT);
+    snprintf(expected, sizeof expected, "%s: tensor 'b': dtype I32 is not supported", f->path);
+    assert_string_equal(e.text, expected);
+    safetensors_close(&s);
+}
+
 static void half_precision_keeps_its_extremes(void **state)
 {
     static const uint16_t halves[] = {0x0001, 0x03ff, 0x0400, 0x3c00, 0x7bff, 0x8000, 0x8001, 0x7c00, 0xfc00, 0x7e00};
@@ -141,6 +160,8 @@ static void a_header_that_lies_is_refused_with_the_tensor_named(void **state)
         {"{" T("a", "U8", "[2]", 0, 2) "," T("b", "F32", "[3]", 2, 14) "," T("c", "U8", "[2]", 14, 16) "}",
          "tensor 'b': byte 2 is not aligned for F32"},
         {"{" T("a", "F31", "[4]", 0, 16) "}", "tensor 'a': unknown dtype 'F31'"},
+        {"{" T("a", "f32", "[4]", 0, 16) "}", "tensor 'a': unknown dtype 'f32'"},
+        {"{" T("a", "Q8_0", "[4]", 0, 16) "}", "tensor 'a': unknown dtype 'Q8_0'"},
         {"{" T("a", "F32", "[-4]", 0, 16) "}", "tensor 'a': shape: expected non-negative integers"},
         {"{" T("a", "F32", "[4.0]", 0, 16) "}", "tensor 'a': shape: expected non-negative integers"},
         {"{" T("a", "F32", "4", 0, 16) "}", "tensor 'a': shape: expected a list of at most 8 sizes"},
@@ -254,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_a_folder(tensors_are_listed_in_the_order_of_their_bytes),
+        in_a_folder(only_three_dtypes_are_converted),
         in_a_folder(half_precision_keeps_its_extremes),
         in_a_folder(a_header_that_lies_is_refused_with_the_tensor_named),
         in_a_folder(a_length_that_lies_is_refused_before_memory_is_taken),

@@ -91,10 +91,21 @@ static const struct store_run a_run = {
     .version = "test",
     .compiler = "cc",
     .conventions = "2 FLOPs",
+    .format = "GGUF",
+    .stored = "Q8_0",
+    .stored_bytes = 1100,
+    .load_peak_bytes = -1,
 };
 
-static const struct store_trial a_trial = {
-    .kv_cache = true, .batch = 1, .prompt_tokens = 2, .new_tokens = 3, .kv_bytes_formula = 512, .kv_bytes_allocated = -1};
+static const struct store_trial a_trial = {.kv_cache = true,
+                                           .batch = 1,
+                                           .rows = 4,
+                                           .prompt_tokens = 2,
+                                           .new_tokens = 3,
+                                           .strategy = "beam",
+                                           .sampling = "4 beams",
+                                           .kv_bytes_formula = 512,
+                                           .kv_bytes_allocated = -1};
 
 static void add_repetition(struct store *s, int64_t trial, int rep)
 {
@@ -112,8 +123,10 @@ static void add_repetition(struct store *s, int64_t trial, int rep)
     int64_t id;
 
     assert_ok(store_add_repetition(s, trial, &r, &id, &error));
-    for (int i = 0; i < 3; i++)
-        assert_ok(store_add_step(s, id, i, 100 * (i + 1), 2 + i, 40 + i, "tok", &error));
+    for (int i = 0; i < 3; i++) {
+        struct store_step step = {i, 100 * (i + 1), i ? 10 * i : -1, 2 + i, 40 + i, "tok"};
+        assert_ok(store_add_step(s, id, &step, &error));
+    }
 }
 
 static int64_t query(struct store *s, const char *sql)
@@ -175,7 +188,7 @@ static void a_new_database_is_marked_ours_strict_and_in_wal_mode(void **state)
 
     (void)state;
     assert_int_equal(query(s, "SELECT application_id FROM pragma_application_id"), 0x62656e63);
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 1);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 2);
     assert_int_equal(query(s, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
     assert_int_equal(query(s, "SELECT foreign_keys FROM pragma_foreign_keys"), 1);
     assert_int_equal(query(s,
@@ -197,8 +210,11 @@ static void rows_come_back_as_they_were_put(void **state)
     assert_int_equal(query(s, "SELECT count(*) FROM run WHERE suite = 'kvcache_on_off' AND kv_heads = 2 AND seed = 7 AND "
                               "load_model_ns = 1000 AND finished IS NULL AND started LIKE '20__-__-__T__:__:__Z'"),
                      1);
-    assert_int_equal(query(s, "SELECT count(*) FROM trial WHERE kv_cache = 'on' AND new_tokens = 3 AND unconverged IS NULL"),
+    assert_int_equal(query(s, "SELECT count(*) FROM run WHERE format = 'GGUF' AND stored = 'Q8_0' AND stored_bytes = 1100"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM trial WHERE kv_cache = 'on' AND new_tokens = 3 AND unconverged IS NULL "
+                              "AND strategy = 'beam' AND sampling = '4 beams' AND rows = 4"),
                      1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns = 10 * step"), 2);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE phase = 'prefill' AND step = 0 AND wall_ns = 100"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE phase = 'decode' AND kv_len = 2 + step AND token = 40 + step"),
                      2);
@@ -222,7 +238,10 @@ static void unknown_is_null_never_zero(void **state)
                                   .limit = 0.02};
 
     (void)state;
-    assert_int_equal(query(s, "SELECT count(*) FROM run WHERE tokenize_ns IS NULL AND load_tokenizer_ns IS NULL"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM run WHERE tokenize_ns IS NULL AND load_tokenizer_ns IS NULL AND "
+                              "load_peak_bytes IS NULL"),
+                     1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE step = 0 AND sample_ns IS NULL"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM trial WHERE kv_bytes_allocated IS NULL"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM repetition WHERE steal_ticks IS NULL AND other_busy IS NULL AND "
                               "switches_involuntary = 0"),
@@ -249,6 +268,11 @@ static void words_outside_their_list_and_orphans_are_refused(void **state)
     r.value = NAN;
     assert_int_equal(store_add_reading(s, 1, &r, &error), ERR_FORMAT); /* only what is missing may lack a value */
     assert_int_equal(store_add_roof(s, 1, &roof, &error), ERR_FORMAT);
+    struct store_trial trial = a_trial;
+    trial.ordinal = 1;
+    trial.strategy = "guess";
+    assert_int_equal(store_add_trial(s, 1, &trial, &id, &error), ERR_FORMAT);
+    assert_int_equal(store_add_model_file(s, 1, "x.gguf", 5, "short", &error), ERR_FORMAT);
     assert_int_equal(store_finish_run(s, 1, "great", NULL, &error), ERR_FORMAT);
     assert_int_equal(store_add_trial(s, 99, &a_trial, &id, &error), ERR_FORMAT);
     assert_says("FOREIGN KEY");
@@ -511,7 +535,7 @@ static void a_newer_schema_is_refused_with_the_remedy(void **state)
     execute(s, "PRAGMA user_version = 99");
     store_close(s);
     assert_refused(ERR_FORMAT, false);
-    assert_says("written by a newer bench (schema 99, this one knows 1): update bench");
+    assert_says("written by a newer bench (schema 99, this one knows 2): update bench");
     assert_refused(ERR_FORMAT, true);
 }
 

@@ -40,6 +40,7 @@ static void the_shortest_suite_gets_the_documented_defaults(void **state)
     assert_int_equal(s->workload.value[AXIS_BATCH], 1);
     assert_int_equal(s->workload.value[AXIS_PROMPT_TOKENS], 0);
     assert_int_equal(s->workload.value[AXIS_NEW_TOKENS], 16);
+    assert_int_equal(s->workload.value[AXIS_STRATEGY], STRATEGY_GREEDY);
     for (int a = 0; a < AXIS_COUNT; a++)
         assert_int_equal(s->axis_len[a], 0);
     assert_int_equal(s->includes + s->excludes + s->claims, 0);
@@ -61,8 +62,10 @@ static void every_key_lands_in_its_field(void **state)
     expect_good(r,
                 read_text(r,
                           "question: caf\xc3\xa9?\nmodel: ./weights\n"
-                          "workload: {prompt: \"a\\nb\", kv_cache: No, batch: 3, prompt_tokens: 1048576, new_tokens: 7}\n"
+                          "workload: {prompt: \"a\\nb\", kv_cache: No, batch: 3, prompt_tokens: 1048576, new_tokens: 7,\n"
+                          "  strategy: beam, sampling: {temperature: 0.7, beams: 3, top_k: 9}}\n"
                           "matrix:\n  kv_cache: [false, TRUE]\n  batch: 2\n  prompt_tokens: [text, 5]\n  new_tokens: [9, 8]\n"
+                          "  strategy: [top_k, sample, greedy]\n"
                           "  include: [{batch: 4, kv_cache: yes}]\n  exclude: [{prompt_tokens: text}, {new_tokens: 8}]\n"
                           "measure: {probes: [rusage, clock], warmup: 0, repetitions: 4, target: 0.5, budget_s: 1.5, "
                           "roof_ms: 1}\n"
@@ -71,14 +74,19 @@ static void every_key_lands_in_its_field(void **state)
     assert_string_equal(s->question, "caf\xc3\xa9?");
     assert_string_equal(s->model, "./weights");
     assert_string_equal(s->prompt, "a\nb");
-    assert_memory_equal(s->workload.value, ((int[]){0, 3, 1048576, 7}), sizeof s->workload.value);
-    assert_memory_equal(s->axis_len, ((int[]){2, 1, 2, 2}), sizeof s->axis_len);
+    assert_memory_equal(s->workload.value, ((int[]){0, 3, 1048576, 7, STRATEGY_BEAM}), sizeof s->workload.value);
+    assert_memory_equal(s->axis_len, ((int[]){2, 1, 2, 2, 3}), sizeof s->axis_len);
     assert_memory_equal(s->axis_value[AXIS_KV_CACHE], ((int[]){0, 1}), 2 * sizeof(int));
     assert_int_equal(s->axis_value[AXIS_BATCH][0], 2);
     assert_memory_equal(s->axis_value[AXIS_PROMPT_TOKENS], ((int[]){0, 5}), 2 * sizeof(int));
     assert_memory_equal(s->axis_value[AXIS_NEW_TOKENS], ((int[]){9, 8}), 2 * sizeof(int));
+    assert_memory_equal(s->axis_value[AXIS_STRATEGY], ((int[]){STRATEGY_TOP_K, STRATEGY_SAMPLE, STRATEGY_GREEDY}),
+                        3 * sizeof(int));
+    assert_float_equal(s->sampling.temperature, 0.7, 0);
+    assert_int_equal(s->sampling.beams, 3);
+    assert_int_equal(s->sampling.top_k, 9);
     assert_int_equal(s->includes, 1);
-    assert_memory_equal(s->include[0].named, ((bool[]){true, true, false, false}), sizeof s->include[0].named);
+    assert_memory_equal(s->include[0].named, ((bool[]){true, true, false, false, false}), sizeof s->include[0].named);
     assert_int_equal(s->include[0].cell.value[AXIS_BATCH], 4);
     assert_int_equal(s->include[0].cell.value[AXIS_KV_CACHE], 1);
     assert_int_equal(s->excludes, 2);
@@ -107,22 +115,25 @@ static void claims_are_kept_as_compact_json_with_normalised_values(void **state)
 {
     struct room *r = *state;
 
-    expect_good(r,
-                read_text(r,
-                          HEAD "expect:\n"
-                               "  - {where: {prompt_tokens: 128}, is: compute, phase: prefill, claim: bound}\n"
-                               "  - {claim: ratio, metric: bytes, of: {new_tokens: 4, kv_cache: no}, over: {kv_cache: true},\n"
-                               "     above: 1.1, grows: off, along: new_tokens}\n"
-                               "  - {claim: exponent, metric: flops, along: batch, steeper: {batch: 1}, than: {batch: 2}}\n"
-                               "  - {claim: same_tokens, across: kv_cache}\n",
-                          NULL, false));
+    expect_good(
+        r, read_text(
+               r,
+               HEAD
+               "expect:\n"
+               "  - {where: {prompt_tokens: 128}, is: compute, phase: prefill, claim: bound}\n"
+               "  - {claim: ratio, metric: bytes, of: {new_tokens: 4, kv_cache: no}, over: {kv_cache: true, strategy: top_p},\n"
+               "     above: 1.1, grows: off, along: new_tokens}\n"
+               "  - {claim: exponent, metric: flops, along: batch, steeper: {batch: 1}, than: {batch: 2}}\n"
+               "  - {claim: same_tokens, across: kv_cache}\n",
+               NULL, false));
     assert_int_equal(r->suite.claims, 4);
     assert_string_equal(r->suite.claim[0].kind, "bound");
     assert_string_equal(r->suite.claim[0].json,
                         "{\"claim\":\"bound\",\"phase\":\"prefill\",\"is\":\"compute\",\"where\":{\"prompt_tokens\":128}}");
-    assert_string_equal(r->suite.claim[1].json,
-                        "{\"claim\":\"ratio\",\"metric\":\"bytes\",\"of\":{\"kv_cache\":\"off\",\"new_tokens\":4},"
-                        "\"over\":{\"kv_cache\":\"on\"},\"along\":\"new_tokens\",\"above\":1.1,\"grows\":false}");
+    assert_string_equal(
+        r->suite.claim[1].json,
+        "{\"claim\":\"ratio\",\"metric\":\"bytes\",\"of\":{\"kv_cache\":\"off\",\"new_tokens\":4},"
+        "\"over\":{\"kv_cache\":\"on\",\"strategy\":\"top_p\"},\"along\":\"new_tokens\",\"above\":1.1,\"grows\":false}");
     assert_string_equal(r->suite.claim[2].json, "{\"claim\":\"exponent\",\"metric\":\"flops\",\"along\":\"batch\","
                                                 "\"steeper\":{\"batch\":1},\"than\":{\"batch\":2}}");
     assert_string_equal(r->suite.claim[3].json, "{\"claim\":\"same_tokens\",\"across\":\"kv_cache\"}");
@@ -134,7 +145,7 @@ static void every_kind_of_claim_fits_its_buffers_at_its_longest(void **state)
     static const char *const longest[] = {
         [CLAIM_PHASE] = "prefill",
         [CLAIM_BOUND] = "bandwidth",
-        [CLAIM_WHERE] = "{kv_cache: off, batch: 4096, prompt_tokens: 1048576, new_tokens: 1048576}",
+        [CLAIM_WHERE] = "{kv_cache: off, batch: 4096, prompt_tokens: 1048576, new_tokens: 1048576, strategy: greedy}",
         [CLAIM_AXIS] = "prompt_tokens",
         [CLAIM_METRIC] = "prefill_ms",
         [CLAIM_NUMBER] = "-1.23456789012345678901234e-300",
@@ -210,7 +221,7 @@ static void a_wrong_set_value_is_named_by_its_key(void **state)
         {"matrix.kv_cache=\xff", "--set matrix.kv_cache: invalid leading UTF-8 octet"},
         {"matrix={new_tokens: 1, new_tokens: 2}", "--set matrix.new_tokens: duplicate key"},
         {"matrix={zebra: 1}",
-         "--set matrix.zebra: unknown key; expected kv_cache, batch, prompt_tokens, new_tokens, include or exclude"},
+         "--set matrix.zebra: unknown key; expected kv_cache, batch, prompt_tokens, new_tokens, strategy, include or exclude"},
         {"measure.repetitions={min: 2}", "--set measure.repetitions.max: missing; this key is required"},
         {"measure.repetitions.min=2",
          "--set measure.repetitions.min: 'repetitions' is one value in this suite; set it as a whole"},

@@ -41,6 +41,51 @@ static void the_summary_fits_a_terminal_and_says_it_all(void **state)
     text_free(&out);
 }
 
+static void strategies_are_told_apart_and_choosing_has_its_line(void **state)
+{
+    static const double ms[] = {10, 2, 4};
+    struct text out = {0};
+
+    (void)state;
+    sample_share = 0.01;
+    add_repetition(add_chosen_trial(true, 4, 3, "greedy", NULL, 1), "time", false, "aa", ms, 3);
+    sample_share = 0.1;
+    add_repetition(add_chosen_trial(true, 4, 3, "top_p", "temperature 1, top-p 0.9, seed 7", 1), "time", false, "bb", ms, 3);
+    int64_t widest = add_chosen_trial(false, 1048576, 3, "sample", "temperature 1, seed 7", 1);
+    add_repetition(widest, "time", false, "bb", (double[]){10, 200000, 200000}, 3);
+    add_repetition(widest, "time", false, "bb", (double[]){10, 200100, 200100}, 3);
+    analyse();
+    summary_text(doc, &out);
+    assert_narrow(out.data);
+    has_text(out.data, " top_p ", __LINE__);
+    has_text(out.data,
+             "choosing the token: greedy 0.0300 ms, 1.0 % of the step; top_p (temperature 1, top-p 0.9, seed 7)\n"
+             "  0.300 ms, 10 % of the step; sample (temperature 1, seed 7) 20005 ms, 10 % of the step\n",
+             __LINE__);
+    text_free(&out);
+}
+
+static void the_files_of_the_model_stand_at_the_top(void **state)
+{
+    struct text out = {0};
+    char path[16];
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%d.gguf", i);
+        assert_ok(store_add_model_file(store, run, path, 1700,
+                                       "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &error));
+    }
+    analyse();
+    summary_text(doc, &out);
+    assert_narrow(out.data);
+    has_text(out.data, "\nloaded in 3.00 ms: GGUF, Q8_0, 0.00150 MB at 0.500 MB/s, peak memory 0.00900 MB; 0.gguf sha256\n",
+             __LINE__);
+    has_text(out.data, "0123456789ab...; 1.gguf", __LINE__);
+    has_text(out.data, "and 2 files more\n", __LINE__);
+    text_free(&out);
+}
+
 static void the_summary_of_an_empty_run_says_so_and_holds(void **state)
 {
     struct text out = {0};
@@ -77,6 +122,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test(the_summary_fits_a_terminal_and_says_it_all),
+        test(strategies_are_told_apart_and_choosing_has_its_line),
+        test(the_files_of_the_model_stand_at_the_top),
         test(the_summary_of_an_empty_run_says_so_and_holds),
         test(the_list_has_a_line_for_each_run),
     };

@@ -1,70 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The files a tokenizer is read from: what a tokenizer.json may ask for and gets, and the one sentence that each wrong file is
- * refused with. */
+ * The files a byte-level BPE is read from: what a tokenizer.json may ask for and gets, and the one sentence that each wrong
+ * file is refused with. */
 #include "check.h"
 
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "tokenizer/tokenizer.h"
-
-struct room {
-    char dir[256]; /* temporary; every file in it is removed at the end of a test */
-};
+#include "clock.h"
+#include "token_room.h"
 
 /* --- helpers --- */
-
-static const char *in_room(const struct room *room, const char *name, char path[512])
-{
-    snprintf(path, 512, "%s/%s", room->dir, name);
-    return path;
-}
-
-static void put_file(const struct room *room, const char *name, const char *data, size_t len)
-{
-    char path[512];
-
-    assert_int_equal(text_write_file(in_room(room, name, path), data, len, NULL), 0);
-}
-
-static void put_json(const struct room *room, const char *name, const json_t *value)
-{
-    char *data = json_dumps(value, JSON_ENCODE_ANY);
-
-    put_file(room, name, data, strlen(data));
-    free(data);
-}
-
-static int remove_files(void **state)
-{
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "ranks"};
-    const struct room *room = *state;
-    char path[512];
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(in_room(room, names[i], path));
-    return 0;
-}
-
-static void assert_ids(const struct tokenizer *t, const char *text, const int32_t *want, size_t want_n)
-{
-    int32_t *ids = NULL;
-    size_t n = 0;
-    struct err e = {0};
-
-    if (tokenizer_encode(t, text, strlen(text), &ids, &n, &e) != 0)
-        fail_msg("%s", e.text);
-    assert_int_equal(n, want_n);
-    for (size_t i = 0; i < n; i++)
-        assert_int_equal(ids[i], want[i]);
-    free(ids);
-}
-
-#define ASSERT_IDS(t, text, ...)                                                                                               \
-    assert_ids(t, text, (const int32_t[]){__VA_ARGS__}, sizeof(const int32_t[]){__VA_ARGS__} / sizeof(int32_t))
 
 /* GPT-2's printable spelling of a byte: what Latin-1 prints is itself, the others follow, in order, from U+0100. */
 static void spell(int byte, char out[3])
@@ -104,35 +46,12 @@ static json_t *tiny(void)
     return json_pack("{s:o,s:o,s:o}", "added_tokens", added, "pre_tokenizer", byte_level, "model", model);
 }
 
-/* Replaces the value at a path like "added_tokens.0.id" by JSON text; NULL removes it. */
-static void set_at(json_t *root, const char *path, const char *value)
-{
-    json_t *new_value = value ? json_loads(value, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
-    char copy[128], *rest = copy, *key;
-    json_t *at = root;
-
-    snprintf(copy, sizeof copy, "%s", path);
-    while ((key = strsep(&rest, ".")) && rest)
-        at = json_is_array(at) ? json_array_get(at, (size_t)atoi(key)) : json_object_get(at, key);
-    if (json_is_array(at))
-        json_array_set_new(at, (size_t)atoi(key), new_value);
-    else if (new_value)
-        json_object_set_new(at, key, new_value);
-    else
-        json_object_del(at, key);
-}
-
 /* Takes over root. */
-static struct tokenizer *open_json(const struct room *room, json_t *root)
+static struct tokenizer *open_json(const char *room, json_t *root)
 {
-    struct tokenizer *t = NULL;
-    struct err e = {0};
-
     put_json(room, "tokenizer.json", root);
     json_decref(root);
-    if (tokenizer_open_dir(&t, room->dir, &e) != 0)
-        fail_msg("%s", e.text);
-    return t;
+    return open_dir(room);
 }
 
 /* With Llama-3's kind of pre-tokenizer and this pattern. */
@@ -210,15 +129,168 @@ static void a_pattern_that_gives_up_is_an_error_and_leaves_the_ids_alone(void **
     tokenizer_close(t);
 }
 
-static void a_normalizer_that_is_not_applied_is_said(void **state)
+/* Without merges each byte is its id. */
+static void nfc_composes_valid_text_and_leaves_other_bytes_alone(void **state)
 {
     json_t *root = tiny();
 
     set_at(root, "normalizer", "{\"type\": \"NFC\"}");
     struct tokenizer *t = open_json(*state, root);
-    assert_string_equal(tokenizer_about(t), "byte-level BPE, 302 tokens, tokenizer.json (NFC not applied)");
+    ASSERT_IDS(t, "e\u0301ab", 0xc3, 0xa9, 256);
+    ASSERT_IDS(t, "q\u0307\u0323", 'q', 0xcc, 0xa3, 0xcc, 0x87);
+    ASSERT_IDS(t, "e\xff\u0301\xcc", 'e', 0xff, 0xcc, 0x81, 0xcc);
+    ASSERT_IDS(t, "e<|end|>\u0301", 'e', 300, 0xcc, 0x81);
+    ASSERT_IDS(t, "\u1100\u1161\u11a8", 0xea, 0xb0, 0x81);
+    ASSERT_IDS(t, "\u0340\u2126", 0xcc, 0x80, 0xce, 0xa9);
     tokenizer_close(t);
 }
+
+static void a_megabyte_of_marks_in_the_wrong_order_is_composed_quickly(void **state)
+{
+    json_t *root = tiny();
+    struct text text = {0};
+
+    while (text.len < 1 << 20)
+        text_puts(&text, "\u0307\u0323");
+    set_at(root, "normalizer", "{\"type\": \"NFC\"}");
+    struct tokenizer *t = open_json(*state, root);
+    uint64_t begin = clock_ns();
+    struct ids ids = encode(t, text.data, text.len);
+    assert_in_range(clock_ns() - begin, 0, 5000000000u); /* minutes where it takes the square */
+    assert_int_equal(ids.n, text.len);
+    assert_int_equal(ids.id[1], 0xa3);
+    assert_int_equal(ids.id[ids.n - 1], 0x87);
+    free(ids.id);
+    text_free(&text);
+    tokenizer_close(t);
+}
+
+static void text_of_ids_leaves_out_special_tokens_and_shows_ids_without_one(void **state)
+{
+    json_t *root = tiny();
+
+    set_at(root, "added_tokens.0.special", "true");
+    struct tokenizer *t = open_json(*state, root);
+    ASSERT_TEXT(t, "abc a", 301, 256, 'c', 301, 258);
+    ASSERT_TEXT(t, "a<|end|>b", 'a', 300, 'b');
+    ASSERT_TEXT(t, "a<299><-1>\xff<302>", 'a', 299, -1, 0xff, 302);
+    tokenizer_close(t);
+}
+
+/* --- around a prompt --- */
+
+#define TEXT             "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}"
+#define TOKEN(id)        "{\"SpecialToken\": {\"id\": \"" id "\", \"type_id\": 0}}"
+#define SPECIAL          "{\"<\": {\"id\": \"<\", \"ids\": [300]}, \">\": {\"id\": \">\", \"ids\": [301]}, \"2\": {\"ids\": [1, 2]}}"
+#define TEMPLATE(single) "{\"type\": \"TemplateProcessing\", \"single\": [" single "], \"special_tokens\": " SPECIAL "}"
+#define TRIM             "{\"type\": \"ByteLevel\", \"trim_offsets\": false}"
+
+static struct tokenizer *open_processed(const char *room, const char *post_processor)
+{
+    json_t *root = tiny();
+
+    set_at(root, "post_processor", post_processor);
+    return open_json(room, root);
+}
+
+static void the_post_processor_says_what_stands_around_a_prompt(void **state)
+{
+    struct tokenizer *t = open_processed(*state, TEMPLATE(TOKEN("<") ", " TEXT));
+    ASSERT_PROMPT(t, "ab", 300, 256);
+    ASSERT_PROMPT(t, "", 300);
+    ASSERT_IDS(t, "ab", 256);
+    tokenizer_close(t);
+    t = open_processed(*state, "{\"type\": \"Sequence\", \"processors\": [" TRIM ", " TEMPLATE(TEXT ", " TOKEN(">")) "]}");
+    ASSERT_PROMPT(t, "ab", 256, 301);
+    tokenizer_close(t);
+    t = open_processed(*state, TRIM);
+    ASSERT_PROMPT(t, "ab", 256);
+    tokenizer_close(t);
+    t = open_processed(*state, "null");
+    ASSERT_PROMPT(t, "ab", 256);
+    tokenizer_close(t);
+}
+
+static void a_post_processor_that_cannot_be_honoured_is_refused_by_name(void **state)
+{
+#define SINGLE "TemplateProcessing: single: expected the text, at most one token in front of it and one behind"
+    static const struct {
+        const char *value, *sentence;
+    } cases[] = {
+        {"{\"type\": \"RobertaProcessing\"}", "expected ByteLevel or TemplateProcessing, found \"RobertaProcessing\""},
+        {"[1]", "expected ByteLevel or TemplateProcessing, found \"\""},
+        {"{\"type\": \"Sequence\", \"processors\": [{\"type\": \"Sequence\"}]}", "a Sequence within a Sequence"},
+        {TEMPLATE(""), SINGLE},
+        {TEMPLATE(TOKEN("<")), SINGLE},
+        {TEMPLATE(TEXT ", " TEXT), SINGLE},
+        {TEMPLATE(TOKEN("<") ", " TOKEN("<") ", " TEXT), SINGLE},
+        {TEMPLATE(TEXT ", " TOKEN("<") ", " TOKEN("<")), SINGLE},
+        {TEMPLATE(TOKEN("2") ", " TEXT), "TemplateProcessing: special_tokens: expected one id of the vocabulary for \"2\""},
+        {TEMPLATE(TOKEN("x") ", " TEXT), "TemplateProcessing: special_tokens: expected one id of the vocabulary for \"x\""},
+        {"{\"type\": \"TemplateProcessing\", \"single\": [" TOKEN("<") ", " TEXT "], "
+                                                                       "\"special_tokens\": {\"<\": {\"ids\": [299]}}}",
+         "TemplateProcessing: special_tokens: expected one id of the vocabulary for \"<\""},
+    };
+    const char *room = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *root = tiny();
+        char want[512];
+        set_at(root, "post_processor", cases[i].value);
+        put_json(room, "tokenizer.json", root);
+        snprintf(want, sizeof want, "/tokenizer.json: post_processor: %s", cases[i].sentence);
+        assert_refused(room, ERR_FORMAT, want);
+        json_decref(root);
+    }
+}
+
+static struct tokenizer *open_configured(const char *room, const char *config)
+{
+    put_file(room, "tokenizer_config.json", config, strlen(config));
+    return open_dir(room);
+}
+
+/* Other classes keep to the post-processor; LLaMA's rewrites it. */
+static void the_config_of_llamas_tokenizer_overrules_the_post_processor(void **state)
+{
+    struct tokenizer *t = open_processed(*state, TEMPLATE(TEXT ", " TOKEN(">")));
+    tokenizer_close(t);
+    t = open_configured(*state, "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": {\"content\": \"<|end|>\"}}");
+    ASSERT_PROMPT(t, "ab", 300, 256);
+    tokenizer_close(t);
+    t = open_configured(*state, "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"<|end|>\", \"eos_token\": \"ab\","
+                                " \"add_bos_token\": false, \"add_eos_token\": true}");
+    ASSERT_PROMPT(t, "c", 'c', 256);
+    tokenizer_close(t);
+    t = open_configured(*state, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": true}");
+    ASSERT_PROMPT(t, "ab", 256, 301);
+    tokenizer_close(t);
+}
+
+static void a_config_asks_vocab_and_merges_for_a_token_in_front(void **state)
+{
+    const char *room = *state;
+    json_t *root = tiny();
+
+    put_json(room, "vocab.json", json_object_get(json_object_get(root, "model"), "vocab"));
+    put_file(room, "merges.txt", "a b\n", 4);
+    struct tokenizer *t = open_configured(room, "{\"bos_token\": \"abc\"}");
+    ASSERT_PROMPT(t, "ab", 256);
+    tokenizer_close(t);
+    t = open_configured(room, "{\"bos_token\": \"abc\", \"add_bos_token\": true}");
+    ASSERT_PROMPT(t, "ab", 257, 256);
+    tokenizer_close(t);
+    put_file(room, "tokenizer_config.json", "{\"add_bos_token\": 1}", 20);
+    assert_refused(room, ERR_FORMAT, "/tokenizer_config.json: add_bos_token: expected true or false");
+    put_file(room, "tokenizer_config.json", "{\"add_bos_token\": true}", 23);
+    assert_refused(room, ERR_FORMAT,
+                   "/tokenizer_config.json: add_bos_token: the vocabulary has no such token as bos_token names");
+    put_file(room, "tokenizer_config.json", "{", 1);
+    assert_refused(room, ERR_FORMAT, "/tokenizer_config.json:1:1: string or '}' expected near end of file");
+    json_decref(root);
+}
+
+/* --- what is refused --- */
 
 static void a_tokenizer_json_that_cannot_be_honoured_is_refused_by_name(void **state)
 {
@@ -272,21 +344,21 @@ static void a_tokenizer_json_that_cannot_be_honoured_is_refused_by_name(void **s
         {"added_tokens.0.single_word", "true", "added_tokens[0]: single_word: this setting is not supported"},
         {"added_tokens.0.content", "\"\"", "added_tokens[0]: id 301: a token of 0 bytes, expected 1 to 1024"},
         {"added_tokens.0.content", "\"ab\"", "added_tokens[0]: id 301: the vocabulary has this token as id 256"},
-        {"added_tokens.0.content", "\"<|end|>\"", "added_tokens: ids 300 and 301: the same token"},
+        {"added_tokens.0.content", "\"<|end|>\"", "the added tokens 300 and 301 are the same"},
         {"added_tokens.0.id", "256", "added_tokens[0]: id 256: given to two tokens"},
         {"added_tokens.0.id", "9223372036854775807", "added_tokens[0]: id 9223372036854775807, expected 0 to 1048575"},
     };
-    const struct room *room = *state;
+    const char *room = *state;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *root = tiny();
         struct tokenizer *t = NULL;
         struct err e = {0};
-        char want[1024];
+        char want[1536];
         set_at(root, cases[i].path, cases[i].value);
         put_json(room, "tokenizer.json", root);
-        assert_int_equal(tokenizer_open_dir(&t, room->dir, &e), ERR_FORMAT);
-        snprintf(want, sizeof want, "%s/tokenizer.json: %s", room->dir, cases[i].sentence);
+        assert_int_equal(tokenizer_open_dir(&t, room, &e), ERR_FORMAT);
+        snprintf(want, sizeof want, "%s/tokenizer.json: %s", room, cases[i].sentence);
         assert_string_equal(e.text, want);
         json_decref(root);
     }
@@ -294,22 +366,11 @@ static void a_tokenizer_json_that_cannot_be_honoured_is_refused_by_name(void **s
 
 /* --- other malformed files --- */
 
-static void assert_refused(const struct room *room, int code, const char *sentence)
-{
-    struct tokenizer *t = NULL;
-    struct err e = {0};
-    char want[1024];
-
-    assert_int_equal(tokenizer_open_dir(&t, room->dir, &e), code);
-    snprintf(want, sizeof want, "%s%s", room->dir, sentence);
-    assert_string_equal(e.text, want);
-    assert_null(t);
-}
-
 static void a_folder_without_tokenizer_files_is_absent(void **state)
 {
-    static const char sentence[] = ": no tokenizer.json, nor vocab.json and merges.txt; put the model's files there";
-    const struct room *room = *state;
+    static const char sentence[] = ": no tokenizer.json, no tokenizer.model, nor vocab.json and merges.txt; "
+                                   "put the model's files there";
+    const char *room = *state;
 
     assert_refused(room, ERR_ABSENT, sentence);
     put_file(room, "vocab.json", "{}", 2);
@@ -318,13 +379,13 @@ static void a_folder_without_tokenizer_files_is_absent(void **state)
 
 static void a_json_file_that_does_not_parse_is_refused_with_line_and_column(void **state)
 {
-    const struct room *room = *state;
+    const char *room = *state;
 
     put_file(room, "tokenizer.json", "{\n \"a\" 1}", 9);
     assert_refused(room, ERR_FORMAT, "/tokenizer.json:2:6: ':' expected near '1'");
     put_file(room, "tokenizer.json", "{\"a\": 1, \"a\": 2}", 16);
     assert_refused(room, ERR_FORMAT, "/tokenizer.json:1:12: duplicate object key near '\"a\"'");
-    remove_files(state);
+    room_empty(room);
     put_file(room, "merges.txt", "", 0);
     put_file(room, "vocab.json", "[]", 2);
     assert_refused(room, ERR_FORMAT, "/vocab.json: expected an object of token: id");
@@ -345,7 +406,7 @@ static void a_merges_file_is_refused_by_line(void **state)
         {"a \xc4\n", "/merges.txt:1: its right token is not in the vocabulary"},
         {"b a", "/merges.txt:1: the token it makes is not in the vocabulary"},
     };
-    const struct room *room = *state;
+    const char *room = *state;
     json_t *root = tiny();
 
     put_json(room, "vocab.json", json_object_get(json_object_get(root, "model"), "vocab"));
@@ -367,10 +428,10 @@ static void byte_ranks(struct text *t)
 
 static void a_ranks_file_may_have_any_bytes_and_gaps(void **state)
 {
-    const struct room *room = *state;
+    const char *room = *state;
     struct text file = {0};
     struct tokenizer *t = NULL;
-    char path[512];
+    char path[1024];
 
     byte_ranks(&file);
     text_puts(&file, "YWI= 300\neHl6 400"); /* ab, xyz */
@@ -387,10 +448,10 @@ static void a_ranks_file_may_have_any_bytes_and_gaps(void **state)
  * are the neighbours that are characters. */
 static void bytes_that_are_no_utf8_are_never_merged(void **state)
 {
-    const struct room *room = *state;
+    const char *room = *state;
     struct text file = {0};
     struct tokenizer *t = NULL;
-    char path[512];
+    char path[1024];
 
     byte_ranks(&file);
     text_puts(&file,
@@ -431,10 +492,10 @@ static void a_ranks_file_is_refused_by_line(void **state)
         {"YWI= 255", ":257: id 255: given to two tokens"},
         {"YQ== 256", ":257: id 256: the same token as id 97"},
     };
-    const struct room *room = *state;
+    const char *room = *state;
     struct tokenizer *t = NULL;
     struct err e = {0};
-    char path[512], want[1024];
+    char path[1024], want[1536];
 
     in_room(room, "ranks", path);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -451,7 +512,7 @@ static void a_ranks_file_is_refused_by_line(void **state)
     assert_int_equal(tokenizer_open_ranks(&t, path, &e), ERR_FORMAT);
     snprintf(want, sizeof want, "%s: no token for the byte 0x00; a byte-level vocabulary has one for each of the 256", path);
     assert_string_equal(e.text, want);
-    remove_files(state);
+    room_empty(room);
     assert_int_equal(tokenizer_open_ranks(&t, path, &e), ERR_IO);
     snprintf(want, sizeof want, "%s: No such file or directory", path);
     assert_string_equal(e.text, want);
@@ -459,13 +520,13 @@ static void a_ranks_file_is_refused_by_line(void **state)
 
 static void ranks_that_are_not_gpt2s_are_not_taken_for_them(void **state)
 {
-    const struct room *room = *state;
+    const char *room = *state;
     const char *named = getenv("BENCH_GPT2_RANKS");
     char *before = named ? strdup(named) : NULL;
     struct tokenizer *t = NULL;
     struct text file = {0};
     struct err e = {0};
-    char path[512], want[1024];
+    char path[1024], want[1536];
 
     byte_ranks(&file);
     put_file(room, "ranks", file.data, file.len);
@@ -483,20 +544,19 @@ static void ranks_that_are_not_gpt2s_are_not_taken_for_them(void **state)
 
 static int open_room(void **state)
 {
-    struct room *room = calloc(1, sizeof *room);
-    const char *tmp = getenv("TMPDIR");
+    *state = room_open();
+    return 0;
+}
 
-    snprintf(room->dir, sizeof room->dir, "%s/bench-tokenizer-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    *state = room;
-    return mkdtemp(room->dir) ? 0 : -1;
+static int remove_files(void **state)
+{
+    room_empty(*state);
+    return 0;
 }
 
 static int close_room(void **state)
 {
-    struct room *room = *state;
-
-    rmdir(room->dir);
-    free(room);
+    room_close(*state);
     return 0;
 }
 
@@ -508,7 +568,13 @@ int main(void)
         cmocka_unit_test_teardown(text_that_a_pattern_leaves_out_is_a_piece_too, remove_files),
         cmocka_unit_test_teardown(a_pattern_that_repeats_a_group_takes_long_text, remove_files),
         cmocka_unit_test_teardown(a_pattern_that_gives_up_is_an_error_and_leaves_the_ids_alone, remove_files),
-        cmocka_unit_test_teardown(a_normalizer_that_is_not_applied_is_said, remove_files),
+        cmocka_unit_test_teardown(nfc_composes_valid_text_and_leaves_other_bytes_alone, remove_files),
+        cmocka_unit_test_teardown(a_megabyte_of_marks_in_the_wrong_order_is_composed_quickly, remove_files),
+        cmocka_unit_test_teardown(text_of_ids_leaves_out_special_tokens_and_shows_ids_without_one, remove_files),
+        cmocka_unit_test_teardown(the_post_processor_says_what_stands_around_a_prompt, remove_files),
+        cmocka_unit_test_teardown(a_post_processor_that_cannot_be_honoured_is_refused_by_name, remove_files),
+        cmocka_unit_test_teardown(the_config_of_llamas_tokenizer_overrules_the_post_processor, remove_files),
+        cmocka_unit_test_teardown(a_config_asks_vocab_and_merges_for_a_token_in_front, remove_files),
         cmocka_unit_test_teardown(a_tokenizer_json_that_cannot_be_honoured_is_refused_by_name, remove_files),
         cmocka_unit_test_teardown(a_folder_without_tokenizer_files_is_absent, remove_files),
         cmocka_unit_test_teardown(a_json_file_that_does_not_parse_is_refused_with_line_and_column, remove_files),

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Byte-level BPE: known ids, every character and every byte there and back, long text in short time, three kinds of
- * files that agree, and js-tiktoken's opinion. What files may say is in tokenizer_files_test.c. */
+ * files that agree, and other opinions: js-tiktoken's ids, JavaScript's composed form. What files may say is in
+ * tokenizer_files_test.c. */
 #include "check.h"
 
-#include <jansson.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
-#include "tokenizer/tokenizer.h"
+#include "token_room.h"
 
 #define LLAMA3                                                                                                                 \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"     \
@@ -21,43 +16,12 @@
 #define BYTE_LEVEL(use_regex) "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": " use_regex "}"
 
 struct room {
-    char dir[256]; /* temporary; every file in it is removed at the end */
+    char *dir;
     struct tokenizer *gpt2;
     json_t *model; /* the same as Hugging Face's files have it: {"type", "vocab": {token: id}, "merges": ["left right"]} */
 };
 
-struct ids {
-    int32_t *id;
-    size_t n;
-};
-
 /* --- helpers --- */
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint32_t below(uint64_t *state, uint32_t n)
-{
-    return (uint32_t)(next_random(state) % n);
-}
-
-static void add_utf8(struct text *t, uint32_t c)
-{
-    char s[4] = {(char)c};
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-
-    for (size_t i = n; n > 1 && i-- > 1; c >>= 6)
-        s[i] = (char)(0x80 | (c & 0x3f));
-    if (n > 1)
-        s[0] = (char)((0xf00 >> n & 0xff) | c);
-    text_add(t, s, n);
-}
 
 static bool prints(uint32_t c)
 {
@@ -76,29 +40,6 @@ static void spell(struct text *t, const char *bytes, size_t len)
     }
 }
 
-static struct ids encode(const struct tokenizer *t, const char *text, size_t len)
-{
-    struct ids out = {0};
-    struct err e = {0};
-
-    if (tokenizer_encode(t, text, len, &out.id, &out.n, &e) != 0)
-        fail_msg("%s", e.text);
-    return out;
-}
-
-static void assert_ids(const struct tokenizer *t, const char *text, const int32_t *want, size_t n)
-{
-    struct ids got = encode(t, text, strlen(text));
-
-    assert_int_equal(got.n, n);
-    for (size_t i = 0; i < n; i++)
-        assert_int_equal(got.id[i], want[i]);
-    free(got.id);
-}
-
-#define ASSERT_IDS(t, text, ...)                                                                                               \
-    assert_ids(t, text, (const int32_t[]){__VA_ARGS__}, sizeof(const int32_t[]){__VA_ARGS__} / sizeof(int32_t))
-
 static void assert_comes_back(const struct tokenizer *t, const char *text, size_t len)
 {
     struct ids ids = encode(t, text, len);
@@ -111,53 +52,6 @@ static void assert_comes_back(const struct tokenizer *t, const char *text, size_
         assert_memory_equal(back.data, text, len);
     text_free(&back);
     free(ids.id);
-}
-
-static void assert_same(struct ids a, struct ids b)
-{
-    assert_int_equal(a.n, b.n);
-    if (a.n)
-        assert_memory_equal(a.id, b.id, a.n * sizeof *a.id);
-}
-
-static const char *in_room(const struct room *room, const char *name, char path[512])
-{
-    snprintf(path, 512, "%s/%s", room->dir, name);
-    return path;
-}
-
-static void put_file(const struct room *room, const char *name, const char *data, size_t len)
-{
-    char path[512];
-
-    assert_int_equal(text_write_file(in_room(room, name, path), data, len, NULL), 0);
-}
-
-static void put_json(const struct room *room, const char *name, const json_t *value)
-{
-    char *data = json_dumps(value, JSON_ENCODE_ANY);
-
-    put_file(room, name, data, strlen(data));
-    free(data);
-}
-
-static void remove_files(const struct room *room)
-{
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "peer"};
-    char path[512];
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(in_room(room, names[i], path));
-}
-
-static struct tokenizer *open_dir(const struct room *room)
-{
-    struct tokenizer *t = NULL;
-    struct err e = {0};
-
-    if (tokenizer_open_dir(&t, room->dir, &e) != 0)
-        fail_msg("%s", e.text);
-    return t;
 }
 
 /* --- known ids --- */
@@ -225,9 +119,7 @@ static void characters_of_every_unicode_block_come_back(void **state)
     const struct room *room = *state;
     struct text all = {0};
 
-    for (uint32_t c = 0; c <= 0x10ffff; c += c < 0x3400 ? 1 : 7) /* no block is shorter than 16 */
-        if (c < 0xd800 || c > 0xdfff)
-            add_utf8(&all, c);
+    every_block(&all);
     assert_comes_back(room->gpt2, all.data, all.len);
     text_free(&all);
 }
@@ -323,7 +215,7 @@ static void put_merges_text(const struct room *room, const json_t *merges)
     {
         text_printf(&text, "%s\n", json_string_value(merge));
     }
-    put_file(room, "merges.txt", text.data, text.len);
+    put_file(room->dir, "merges.txt", text.data, text.len);
     text_free(&text);
 }
 
@@ -338,30 +230,6 @@ static json_t *as_pairs(const json_t *merges)
     return pairs;
 }
 
-/* Text of all sorts, from scripts and signs that have not changed since long; U+0085 and U+FEFF are left out, which JavaScript
- * takes for a letter and for a space. */
-static void random_text(uint64_t *seed, struct text *out)
-{
-    static const uint32_t range[][2] = {{' ', '~'},       {'a', 'z'},       {'a', 'z'},         {'0', '9'},
-                                        {'\t', '\r'},     {0xa0, 0x17e},    {0x391, 0x3a1},     {0x410, 0x44f},
-                                        {0x621, 0x63a},   {0x660, 0x669},   {0x905, 0x939},     {0x300, 0x36f},
-                                        {0x2000, 0x200a}, {0x2010, 0x2027}, {0x2160, 0x2188},   {0x3041, 0x3096},
-                                        {0x4e00, 0x9fa5}, {0xac00, 0xd7a3}, {0x1f600, 0x1f64f}, {0x1d400, 0x1d454}};
-    static const char *const phrase[] = {"'s",     "'LL",    "'Ve",     "'",      "  ",     "   \n",
-                                         "\r\n\n", " \t",    "...",     " the",   "ing",    "\u3000",
-                                         "\u180e", "\u2028", " \u00a0", "\u200b", "\u1680", "{\"a\":["};
-
-    for (uint32_t parts = below(seed, 24); parts > 0; parts--) {
-        if (below(seed, 3) == 0) {
-            text_puts(out, phrase[below(seed, sizeof phrase / sizeof *phrase)]);
-            continue;
-        }
-        const uint32_t *r = range[below(seed, sizeof range / sizeof *range)];
-        for (uint32_t n = 1 + below(seed, 6); n > 0; n--)
-            add_utf8(out, r[0] + below(seed, r[1] - r[0] + 1));
-    }
-}
-
 static void vocab_and_merges_and_tokenizer_json_agree_with_ranks(void **state)
 {
     const struct room *room = *state;
@@ -370,16 +238,16 @@ static void vocab_and_merges_and_tokenizer_json_agree_with_ranks(void **state)
     struct tokenizer *t[3];
     uint64_t seed = 2;
 
-    put_json(room, "vocab.json", json_object_get(room->model, "vocab"));
+    put_json(room->dir, "vocab.json", json_object_get(room->model, "vocab"));
     put_merges_text(room, merges);
-    t[0] = open_dir(room);
+    t[0] = open_dir(room->dir);
     assert_string_equal(tokenizer_about(t[0]), "byte-level BPE, 50256 tokens, vocab.json + merges.txt");
-    put_json(room, "tokenizer.json", root);
-    t[1] = open_dir(room);
+    put_json(room->dir, "tokenizer.json", root);
+    t[1] = open_dir(room->dir);
     assert_string_equal(tokenizer_about(t[1]), "byte-level BPE, 50257 tokens, tokenizer.json");
     json_object_set_new(json_object_get(root, "model"), "merges", as_pairs(merges));
-    put_json(room, "tokenizer.json", root);
-    t[2] = open_dir(room);
+    put_json(room->dir, "tokenizer.json", root);
+    t[2] = open_dir(room->dir);
     for (int i = 0; i < 2000; i++) {
         struct text text = {0};
         random_text(&seed, &text);
@@ -395,7 +263,7 @@ static void vocab_and_merges_and_tokenizer_json_agree_with_ranks(void **state)
     for (int k = 0; k < 3; k++)
         tokenizer_close(t[k]);
     json_decref(root);
-    remove_files(room);
+    room_empty(room->dir);
 }
 
 /* --- time --- */
@@ -411,10 +279,10 @@ static struct tokenizer *open_llama3(const struct room *room)
     json_t *root = tokenizer_json(model, pre_tokenizer);
 
     json_object_set_new(model, "ignore_merges", json_true());
-    put_json(room, "tokenizer.json", root);
+    put_json(room->dir, "tokenizer.json", root);
     json_decref(root);
-    struct tokenizer *t = open_dir(room);
-    remove_files(room);
+    struct tokenizer *t = open_dir(room->dir);
+    room_empty(room->dir);
     return t;
 }
 
@@ -484,7 +352,7 @@ static void threads_share_a_tokenizer(void **state)
     text_free(&text);
 }
 
-/* --- js-tiktoken --- */
+/* --- other opinions --- */
 
 static void ids_as_text(const struct tokenizer *t, const struct text *text, struct text *out)
 {
@@ -496,75 +364,136 @@ static void ids_as_text(const struct tokenizer *t, const struct text *text, stru
     free(ids.id);
 }
 
-/* What js-tiktoken is asked, and what we answer, a line each. */
-static void ask(const struct tokenizer *t, const char *peer, uint64_t seed, struct text *questions, struct text *answers)
+/* What the peer is asked, and what we answer, a line each. */
+struct talk {
+    struct text questions, answers;
+    size_t lines;
+};
+
+static void ask(struct talk *talk, int times, const char *peer, const struct tokenizer *t, uint64_t seed)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < times; i++) {
         struct text text = {0};
         random_text(&seed, &text);
-        text_printf(questions, "%s ", peer);
+        text_printf(&talk->questions, "%s ", peer);
         for (size_t k = 0; k < text.len; k++)
-            text_printf(questions, "%02x", (unsigned char)text.data[k]);
-        text_puts(questions, "\n");
-        ids_as_text(t, &text, answers);
+            text_printf(&talk->questions, "%02x", (unsigned char)text.data[k]);
+        text_puts(&talk->questions, "\n");
+        ids_as_text(t, &text, &talk->answers);
         text_free(&text);
+        talk->lines++;
     }
+}
+
+/* Takes over talk. */
+static void assert_peer_agrees(const struct room *room, struct talk *talk)
+{
+    struct text command = {0};
+    char path[1024], *want, *rest = talk->answers.data, *line = NULL;
+    size_t cap = 0, lines = 0;
+
+    put_file(room->dir, "peer", talk->questions.data, talk->questions.len);
+    text_printf(&command, "node tests/tokenizer_peer.mjs %s", in_room(room->dir, "peer", path));
+    FILE *peer = popen(command.data, "r");
+    assert_non_null(peer);
+    for (; lines < talk->lines && (want = strsep(&rest, "\n")) && getline(&line, &cap, peer) > 0; lines++) {
+        line[strcspn(line, "\n")] = 0;
+        assert_string_equal(line, want);
+    }
+    assert_int_equal(pclose(peer), 0);
+    assert_int_equal(lines, talk->lines);
+    free(line);
+    text_free(&talk->questions);
+    text_free(&talk->answers);
+    text_free(&command);
+    room_empty(room->dir);
+}
+
+static void need_node(void)
+{
+    if (system("node --version >/dev/null 2>&1") == 0 && access("node_modules/js-tiktoken/package.json", F_OK) == 0)
+        return;
+    print_message("# node or node_modules/js-tiktoken is missing: js-tiktoken cannot be asked for its ids\n");
+    skip();
 }
 
 static void js_tiktoken_has_the_same_ids_for_random_text(void **state)
 {
     const struct room *room = *state;
-    struct text questions = {0}, answers = {0}, command = {0};
-    char path[512], *want, *rest, *line = NULL;
-    size_t cap = 0, lines = 0;
+    struct talk talk = {0};
 
-    if (system("node --version >/dev/null 2>&1") != 0 || access("node_modules/js-tiktoken/package.json", F_OK) != 0) {
-        print_message("# node or node_modules/js-tiktoken is missing: js-tiktoken cannot be asked for its ids\n");
-        skip();
-    }
+    need_node();
     struct tokenizer *llama3 = open_llama3(room);
-    ask(room->gpt2, "gpt2", 4, &questions, &answers);
-    ask(llama3, "llama3", 5, &questions, &answers);
-    put_file(room, "peer", questions.data, questions.len);
-    text_printf(&command, "node tests/tokenizer_peer.mjs %s", in_room(room, "peer", path));
-    FILE *peer = popen(command.data, "r");
-    assert_non_null(peer);
-    for (rest = answers.data; (want = strsep(&rest, "\n")) && *rest != '\0' && getline(&line, &cap, peer) > 0; lines++) {
-        line[strcspn(line, "\n")] = 0;
-        assert_string_equal(line, want);
-    }
-    assert_int_equal(pclose(peer), 0);
-    assert_int_equal(lines, 3999);
-    free(line);
+    ask(&talk, 2000, "gpt2", room->gpt2, 4);
+    ask(&talk, 2000, "llama3", llama3, 5);
+    assert_peer_agrees(room, &talk);
     tokenizer_close(llama3);
-    text_free(&questions);
-    text_free(&answers);
+}
+
+/* Its ranks from the package; the pattern and, with the merges found again, the list are ours. */
+static void js_tiktoken_has_the_same_ids_with_cl100k(void **state)
+{
+    const struct room *room = *state;
+    struct talk talk = {0};
+    struct text command = {0};
+    struct tokenizer *ranks = NULL, *cl100k = NULL;
+    struct token_list list;
+    struct err e = {0};
+    char path[1024];
+
+    need_node();
+    text_printf(&command, "node engine/tokenizer/extract_ranks.mjs cl100k_base %s", in_room(room->dir, "ranks", path));
+    assert_int_equal(system(command.data), 0);
+    assert_int_equal(tokenizer_open_ranks(&ranks, path, &e), 0);
+    assert_int_equal(tokenizer_list(ranks, &list, &e), 0);
+    list.pre = "llama-bpe";
+    assert_int_equal(tokenizer_open_list(&cl100k, &list, &e), 0);
+    ask(&talk, 1000, "cl100k", cl100k, 6);
+    assert_peer_agrees(room, &talk);
+    tokenizer_close(ranks);
+    tokenizer_close(cl100k);
     text_free(&command);
-    remove_files(room);
+}
+
+/* Each byte of its answer is a token of ours. */
+static void node_composes_random_text_in_the_same_way(void **state)
+{
+    const struct room *room = *state;
+    struct talk talk = {0};
+    json_t *model = json_deep_copy(room->model);
+
+    need_node();
+    json_object_set_new(model, "merges", json_array());
+    json_t *root = tokenizer_json(model, json_loads(BYTE_LEVEL("true"), 0, NULL));
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    put_json(room->dir, "tokenizer.json", root);
+    struct tokenizer *t = open_dir(room->dir);
+    ask(&talk, 2000, "nfc", t, 7);
+    assert_peer_agrees(room, &talk);
+    tokenizer_close(t);
+    json_decref(root);
 }
 
 static int open_room(void **state)
 {
     struct room *room = calloc(1, sizeof *room);
-    const char *tmp = getenv("TMPDIR");
     struct err e = {0};
 
     *state = room;
+    room->dir = room_open();
     if (tokenizer_open_gpt2(&room->gpt2, &e) != 0) {
         print_message("# %s\n", e.text);
         return -1;
     }
     room->model = gpt2_model(room->gpt2);
-    snprintf(room->dir, sizeof room->dir, "%s/bench-tokenizer-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    return mkdtemp(room->dir) ? 0 : -1;
+    return 0;
 }
 
 static int close_room(void **state)
 {
     struct room *room = *state;
 
-    remove_files(room);
-    rmdir(room->dir);
+    room_close(room->dir);
     tokenizer_close(room->gpt2);
     json_decref(room->model);
     free(room);
@@ -586,6 +515,8 @@ int main(void)
         cmocka_unit_test(a_megabyte_is_quick_be_it_prose_or_one_letter_or_white_space),
         cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(js_tiktoken_has_the_same_ids_for_random_text),
+        cmocka_unit_test(js_tiktoken_has_the_same_ids_with_cl100k),
+        cmocka_unit_test(node_composes_random_text_in_the_same_way),
     };
 
     return cmocka_run_group_tests(tests, open_room, close_room);

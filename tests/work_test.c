@@ -174,6 +174,30 @@ static void grouped_queries_read_fewer_keys_and_compute_as_many_scores(void **un
     assert_float_equal(a.kv_read_bytes, 2 * b.kv_read_bytes, 0);
 }
 
+/* Token by token, layer by layer: what work.c says in closed form. */
+static void a_sliding_window_counts_the_positions_that_are_seen(void **unused)
+{
+    (void)unused;
+    for (int window = 1; window < 12; window++)
+        for (int past = 0; past < 14; past++) {
+            struct model_config c = paper_gpt2();
+            struct pass_shape p = {.batch = 1, .tokens = 5, .past = past};
+            double pairs = 0, positions = 0;
+            c.layers = 3;
+            c.window = window;
+            c.window_first = 1;
+            for (int layer = 0; layer < c.layers; layer++) {
+                int first_view = config_visible(&c, layer, past + 1);
+                for (int i = 0; i < p.tokens; i++)
+                    pairs += config_visible(&c, layer, past + i + 1);
+                positions += first_view + p.tokens - 1;
+            }
+            struct work w = work_of_op(&c, OP_ATTENTION, &p);
+            assert_float_equal(c.layers * w.flops, 4 * 2 * 4 * pairs, 1e-9);
+            assert_float_equal(c.layers * w.kv_read_bytes, 2 * 4 * 2 * 4 * positions, 1e-9);
+        }
+}
+
 static void swiglu_has_two_products_up_and_one_down(void **unused)
 {
     struct model_config c = paper_gpt2();
@@ -255,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_prefill_of_three_tokens_counts_as_on_paper),
         cmocka_unit_test(a_decode_step_reads_the_past_and_computes_one_row),
         cmocka_unit_test(grouped_queries_read_fewer_keys_and_compute_as_many_scores),
+        cmocka_unit_test(a_sliding_window_counts_the_positions_that_are_seen),
         cmocka_unit_test(swiglu_has_two_products_up_and_one_down),
         cmocka_unit_test(the_head_runs_for_the_last_position_unless_all_are_asked_for),
         cmocka_unit_test(steps_are_passes_over_one_token_with_a_cache_and_over_all_without),

@@ -24,7 +24,7 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const CHARTS = ['roofline-chart', 'latency-chart', 'growth-chart', 'speedup-chart', 'noise-chart'];
+const CHARTS = ['roofline-chart', 'latency-chart', 'growth-chart', 'speedup-chart', 'choosing-chart', 'noise-chart'];
 const sample = JSON.parse(fs.readFileSync(path.join(root, 'tests/data/document.json'), 'utf8'));
 
 function findBrowser() {
@@ -193,6 +193,43 @@ check('the answer stands before any chart: verdicts, claims with their evidence'
         Node.DOCUMENT_POSITION_FOLLOWING,
     ),
   );
+  await close();
+});
+
+check('strategies stand side by side with what choosing takes of a step', async () => {
+  const {page, close} = await open(sampleFile);
+  const words = await page.innerText('#choosing');
+  assert.match(words, /on · 13 → 64 · top_p\s+temperature 1, top-p 0\.9, seed 1\s+0\.613 \[0\.610, 0\.622\]/);
+  assert.match(words, /the largest logit/);
+  const label = await page.$eval('#choosing-chart .chart', (e) => e.getAttribute('aria-label'));
+  assert.match(label, /greedy \d.*; top_p \d.*of it choosing 0\.613 ms; beam \d/);
+  await close();
+});
+
+check('a run of strategies alone answers what choosing costs', async () => {
+  const doc = copy(sample);
+  doc.trials = doc.trials.filter((t) => t.kv_cache === 'on' && t.prompt_tokens === 13 && t.new_tokens === 64);
+  doc.fits = [];
+  const {page, close} = await open(write('strategies', doc));
+  const words = await page.innerText('#answer');
+  assert.match(words, /Choosing the next token takes .* % of a decode step with greedy and .* % of a decode step with beam\./);
+  assert.match(words, /A step with 4 beams takes \d\.\d\d times as long as a greedy one/);
+  assert.doesNotMatch(await page.innerText('main'), /NaN|undefined|null|Infinity/);
+  assert.deepEqual(await violations(page), []);
+  await picture(page, 'strategies');
+  await close();
+});
+
+check('a model from files shows how they are stored and their hashes', async () => {
+  const doc = copy(sample);
+  Object.assign(doc.model, {format: 'GGUF', stored: 'Q4_K 86 %, Q6_K 14 %', stored_bytes: 86.2e6, load_bytes_per_s: 209e6});
+  doc.model_files = [{path: 'models/<b>x.gguf', bytes: 86300001, sha256: '0123456789abcdef'.repeat(4)}];
+  const {page, close} = await open(write('files', doc));
+  const words = await page.innerText('#machine');
+  assert.match(words, /Q4_K 86 %, Q6_K 14 %, 86\.2 MB \(GGUF\)/);
+  assert.match(words, /models\/<b>x\.gguf, 86\.3 MB sha256 0123456789ab…/);
+  assert.match(words, /412 ms timer at 209 MB\/s/);
+  assert.match(words, /peak memory then\s+403 MB/);
   await close();
 });
 

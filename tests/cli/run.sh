@@ -31,6 +31,31 @@ code "a Hugging Face folder runs" 0 quick_run a.db --model tests/data/reference/
 is "the folder is named in the record of the run" tests/data/reference/llama-rope3 "$(value a.db model.weights)"
 code "batches run" 0 quick_run a.db --set workload.batch=3
 
+strategies() {
+    "$bench" run suites/sampling --quick --set workload.batch=2 --db "$tmp/s.db" --report "$tmp/s.html" --record "$tmp/s.md" "$@"
+}
+hashes() { sqlite3 "$tmp/s.db" "SELECT group_concat(DISTINCT strategy || ' ' || tokens_hash) FROM (SELECT * FROM repetition r JOIN trial t
+    ON t.id = r.trial WHERE t.run = $1 ORDER BY t.ordinal)"; }
+code "a model is written as a GGUF file" 0 "$bench" model --write "$tmp/t.gguf" --preset tiny-llama
+code "and as a Hugging Face folder" 0 "$bench" model --write "$tmp/hf" --preset tiny-llama
+code "every strategy runs on a preset" 0 strategies --model tiny-llama
+code "every strategy runs on a GGUF file" 0 strategies --model "$tmp/t.gguf"
+code "every strategy runs on a Hugging Face folder" 0 strategies --model "$tmp/hf"
+is "six strategies were run" greedy,sample,top_k,top_p,min_p,beam "$(sqlite3 "$tmp/s.db" 'SELECT group_concat(strategy) FROM trial WHERE run = 1')"
+is "a strategy chooses the same tokens in every repetition" 6 "$(hashes 1 | tr , '\n' | wc -l | tr -d ' ')"
+is "preset and GGUF file choose the same tokens" "$(hashes 1)" "$(hashes 2)"
+is "GGUF file and Hugging Face folder choose the same tokens" "$(hashes 2)" "$(hashes 3)"
+is "four beams take four rows of the cache a sequence" '[8,2,55,10]' "$(value s.db trials.5.kv.shape)"
+is "what choosing takes is a part of each step" 0 "$(sqlite3 "$tmp/s.db" 'SELECT count(*) FROM step WHERE sample_ns IS NULL OR sample_ns <= 0 OR sample_ns > wall_ns')"
+like "the summary says what choosing takes" 'choosing the token: greedy .* of the step; sample \(temperature 0.8' "$out"
+is "the file is stored with its hash" "$(sha256sum "$tmp/t.gguf" | cut -d' ' -f1)" "$(sqlite3 "$tmp/s.db" 'SELECT sha256 FROM model_file WHERE run = 2')"
+is "and its size" "$(wc -c <"$tmp/t.gguf" | tr -d ' ')" "$(sqlite3 "$tmp/s.db" 'SELECT bytes FROM model_file WHERE run = 2')"
+like "the record has the hash in full" "$(sha256sum "$tmp/hf/model.safetensors" | cut -d' ' -f1)" "$(cat "$tmp/s.md")"
+like "the record says how the model is stored" 'Model: hf @ float32 \(Hugging Face, stored as F32\)' "$(cat "$tmp/s.md")"
+code "another seed draws other tokens" 0 strategies --model "$tmp/hf" --seed 2
+is "but greedy and beams draw none" "$(hashes 3 | tr , '\n' | grep -E 'greedy|beam')" "$(hashes 4 | tr , '\n' | grep -E 'greedy|beam')"
+like "so sampling differs" 'sample' "$( (hashes 3; hashes 4) | tr , '\n' | grep '^sample' | uniq -u)"
+
 code "list shows all runs" 0 "$bench" list --db "$tmp/a.db"
 is "seven runs" 7 "$(printf '%s\n' "$out" | grep -c kvcache_on_off)"
 code "report is written again" 0 "$bench" report 1 --db "$tmp/a.db" -o "$tmp/again.html"

@@ -11,6 +11,12 @@ code "a mistyped command is usage" 2 "$bench" rnu
 is "a mistyped command gets the nearest name" "bench: 'rnu' is not a command; did you mean 'run'?; \`bench help\` lists them" "$out"
 code "help of a command" 0 "$bench" help run
 like "help of a command lists its options" '--dry-run' "$out"
+"$bench" help >"$tmp/help"
+is "the summaries of all commands begin in one column" 1 "$(sed -n 's/^\(  [a-z]* *\).*/\1/p' "$tmp/help" | awk '{ print length($0) }' | sort -u | wc -l)"
+for command in $(sed -n 's/^  \([a-z]*\) .*/\1/p' "$tmp/help"); do
+    [ "$command" = help ] || code "$command --help explains it" 0 "$bench" "$command" --help
+    [ "$command" = help ] || like "$command --help says how it is used" "^Usage: bench $command " "$out"
+done
 code "run without a suite is usage" 2 "$bench" run
 like "run without a suite asks which" 'which suite' "$out"
 code "a suite that does not exist is usage" 2 "$bench" run suites/kvcache_of_on --db "$tmp/x.db"

@@ -68,9 +68,10 @@ function opsOfPass(tokens, past) {
 }
 const stepShape = (t, step) =>
   step === 0 ? [t.prompt, 0] : t.kv === 'on' ? [1, t.prompt + step - 1] : [t.prompt + step, 0];
+/* Rows share the weights; the sample reads far more of them than of the cache. */
 const workOf = (t, step) => {
   const ops = Object.values(opsOfPass(...stepShape(t, step)));
-  return {flops: sum(ops.map((o) => o.flops)), bytes: sum(ops.map((o) => o.bytes))};
+  return {flops: t.rows * sum(ops.map((o) => o.flops)), bytes: sum(ops.map((o) => o.bytes))};
 };
 const roofMs = (w) => 1e3 * Math.max(w.flops / FMA, w.bytes / DRAM);
 /* A soft maximum, as real passes behave near the ridge. */
@@ -132,9 +133,10 @@ function makeTrial(t, id) {
     reps = [],
     witness = [];
   const work = [...Array(n)].map((_, i) => workOf(t, i));
+  const choosing = [0.98, 1, 1, 1.01, 1.02, 1.03].map((x) => x * t.choosing);
   for (let r = 0; r < 7; r++) {
     const burst = random() < 0.1 ? 1 + 0.12 * random() : 1;
-    reps.push(work.map((w) => plausibleMs(w) * noise(0.02) * burst * (random() < 0.01 ? 1.6 : 1)));
+    reps.push(work.map((w) => (plausibleMs(w) + t.choosing) * noise(0.02) * burst * (random() < 0.01 ? 1.6 : 1)));
     witness.push({
       rep: Math.max(0, r - 1),
       pass: 'time',
@@ -177,6 +179,7 @@ function makeTrial(t, id) {
       cumulative_ms: 0,
       flops: w.flops,
       bytes: w.bytes,
+      sample_ms: t.choosing,
       counted_flops: Math.round(w.flops * (1.003 + 0.004 * random())),
       counted_bytes: Math.round(w.bytes * (0.985 + 0.05 * random())),
     };
@@ -195,14 +198,17 @@ function makeTrial(t, id) {
   const source = lost ? 'analytic' : 'counter';
   const quantile = (p, least) => (pooled.length < least ? null : round(pooled[Math.floor(p * (pooled.length - 1))], 4));
   const tokens = t.prompt + n - 1,
-    kvBytes = 2 * LAYERS * HEADS * tokens * HEAD_DIM * 4;
+    kvBytes = 2 * t.rows * LAYERS * HEADS * tokens * HEAD_DIM * 4;
   return {
     id,
-    label: `kv_cache=${t.kv} prompt=${t.prompt} new=${n}`,
+    label: `kv_cache=${t.kv} prompt=${t.prompt} new=${n}${t.strategy === 'greedy' ? '' : ` strategy=${t.strategy}`}`,
     kv_cache: t.kv,
     batch: 1,
     prompt_tokens: t.prompt,
     new_tokens: n,
+    strategy: t.strategy,
+    sampling: t.sampling,
+    rows: t.rows,
     repetitions: timed.length,
     planned_done: true,
     unconverged: t.prompt === 512,
@@ -210,7 +216,7 @@ function makeTrial(t, id) {
     tokens_agree: true,
     text: steps.map((s) => s.text).join(''),
     kv: {
-      shape: t.kv === 'on' ? [1, HEADS, tokens, HEAD_DIM] : [],
+      shape: t.kv === 'on' ? [t.rows, HEADS, tokens, HEAD_DIM] : [],
       formula_bytes: kvBytes,
       allocated_bytes: t.kv === 'on' ? kvBytes : 0,
     },
@@ -235,6 +241,11 @@ function makeTrial(t, id) {
       predicted_ms: round(mean(work.slice(1).map(roofMs))),
       verdict: verdict(flops, bytes, meanMs, source),
     },
+    sample: {
+      ms: estimate(choosing),
+      us_per_token: round(1e3 * median(choosing)),
+      share: estimate(choosing.map((x) => x / stepMs.median)),
+    },
     ttft_ms: estimate(timed.map((x) => x[0] + 0.11)),
     tpot_ms: estimate(timed.map((x) => sum(x.slice(1)) / (n - 1))),
     total_ms: total,
@@ -250,7 +261,7 @@ function makeTrial(t, id) {
 
 function fit(trials, kv, metric, source, value) {
   const points = trials
-    .filter((t) => t.kv_cache === kv && t.prompt_tokens === 13)
+    .filter((t) => t.kv_cache === kv && t.prompt_tokens === 13 && t.strategy === 'greedy')
     .map((t) => [t.new_tokens, round(value(t))]);
   const lx = points.map((p) => Math.log(p[0])),
     ly = points.map((p) => Math.log(p[1])),
@@ -258,7 +269,7 @@ function fit(trials, kv, metric, source, value) {
     my = mean(ly);
   const b = sum(lx.map((x, i) => (x - mx) * (ly[i] - my))) / sum(lx.map((x) => (x - mx) ** 2));
   return {
-    arm: {kv_cache: kv, prompt_tokens: 13, batch: 1},
+    arm: {kv_cache: kv, prompt_tokens: 13, batch: 1, strategy: 'greedy'},
     along: 'new_tokens',
     metric,
     source,
@@ -295,9 +306,22 @@ function roof(name, kind, level, unit, value, rounds, how) {
   };
 }
 
+const greedy = {strategy: 'greedy', sampling: null, rows: 1, choosing: 0.021};
 const plan = [];
-for (const kv of ['on', 'off']) for (const n of [16, 32, 64, 128]) plan.push({kv, prompt: 13, new: n});
-plan.push({kv: 'on', prompt: 128, new: 16}, {kv: 'on', prompt: 512, new: 16});
+for (const kv of ['on', 'off']) for (const n of [16, 32, 64, 128]) plan.push({kv, prompt: 13, new: n, ...greedy});
+plan.push({kv: 'on', prompt: 128, new: 16, ...greedy}, {kv: 'on', prompt: 512, new: 16, ...greedy});
+plan.push(
+  {
+    kv: 'on',
+    prompt: 13,
+    new: 64,
+    strategy: 'top_p',
+    sampling: 'temperature 1, top-p 0.9, seed 1',
+    rows: 1,
+    choosing: 0.61,
+  },
+  {kv: 'on', prompt: 13, new: 64, strategy: 'beam', sampling: '4 beams, alpha 1.2, min length 5', rows: 4, choosing: 1.3},
+);
 const trials = plan.map((t, i) => makeTrial(t, i + 1));
 const total = (t) => t.total_ms.median;
 const flopsOf = (key) => (t) => sum(t.steps.map((s) => s[key]));
@@ -346,6 +370,11 @@ const document = {
     arch: 'gpt2',
     dtype: 'float32',
     weights: 'synthetic, seed 1',
+    format: 'preset',
+    stored: 'made, not read',
+    stored_bytes: 0,
+    load_peak_bytes: 402653184,
+    load_bytes_per_s: null,
     parameters: 81912576,
     weight_bytes: 327650304,
     layers: LAYERS,
@@ -358,6 +387,7 @@ const document = {
     context: 1024,
     kv_bytes_per_token: 36864,
   },
+  model_files: [],
   machine: [
     ['CPU', 'Sample CPU 9000 (synthetic data)', '/proc/cpuinfo'],
     ['topology', '2 cores, 2 hardware threads', 'hwloc'],
@@ -461,7 +491,7 @@ const document = {
     held(
       {claim: 'bound', phase: 'decode', is: 'bandwidth', where: {kv_cache: 'on'}},
       'decode is bandwidth-bound where kv_cache=on',
-      '6 of 6 trials bandwidth-bound, AI 0.50 against a ridge of 6.23',
+      '8 of 8 trials bandwidth-bound, AI 0.50 against a ridge of 6.23',
     ),
     held(
       {claim: 'same_tokens', across: 'kv_cache'},

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ * A database that an older bench wrote, with a run in it: brought up to date, and everything that is said about runs still
+ * works on it. */
+#include "check.h"
+
+#include <jansson.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "analysis.h"
+#include "embedded.h"
+#include "html.h"
+#include "record.h"
+#include "store.h"
+#include "summary.h"
+
+enum { PATH_BYTES = 300 };
+
+static char folder[256];
+static struct err error;
+
+#define assert_ok(call)                                                                                                        \
+    do {                                                                                                                       \
+        if ((call) != 0)                                                                                                       \
+            fail_msg("line %d: %s", __LINE__, error.text);                                                                     \
+    } while (0)
+
+static const char *in_folder(char path[PATH_BYTES], const char *name)
+{
+    snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    return path;
+}
+
+/* As version 1 was released: a finished run of one trial, three sequences, two repetitions of three steps. */
+static const char version_1_rows[] =
+    "PRAGMA application_id = 0x62656e63; PRAGMA user_version = 1;"
+    "INSERT INTO run VALUES(1, 'old', 'Does it last?', '', 'bench run', '2026-01-01T00:00:00Z', '2026-01-01T00:00:09Z', "
+    "'held', "
+    "NULL, 'tiny', 'gpt2', 'float32', 'synthetic', 2, 8, 4, 2, 4, 32, 50, 64, 1000, 4000, 'none', 'A:', '[5, 6]', 'ref', "
+    "'plain', "
+    "2, '0,1', 7, 3000000, NULL, NULL, 'v1', 'cc', 'as it was');"
+    "INSERT INTO trial VALUES(1, 1, 0, 'on', 3, 2, 3, 2048, 2048, 0);"
+    "INSERT INTO prediction SELECT 1, value, iif(value, 'decode', 'prefill'), 1e6, 2e6, 0, 0, 1e6 FROM json_each('[0, 1, 2]');"
+    "INSERT INTO repetition SELECT value, 1, 'time', value, 0, value, 0, 9000000, 'aa', 0, NULL, NULL, NULL, NULL, NULL, NULL "
+    "FROM json_each('[1, 2]');"
+    "INSERT INTO step SELECT r.id, s.value, iif(s.value, 'decode', 'prefill'), 3000000, 2 + s.value, 40, 'x' FROM repetition "
+    "r, "
+    "json_each('[0, 1, 2]') s;"
+    "INSERT INTO claim VALUES(1, 0, '{\"claim\": \"same_tokens\", \"across\": \"batch\"}', 'held', 'the words', 'the "
+    "evidence');";
+
+static int make_old_database(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+    char path[PATH_BYTES];
+    sqlite3 *db;
+
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/bench-migration-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(folder) || sqlite3_open(in_folder(path, "old.db"), &db) != SQLITE_OK)
+        return -1;
+    int bad = sqlite3_exec(db, embedded_schema, NULL, NULL, NULL) || sqlite3_exec(db, version_1_rows, NULL, NULL, NULL);
+    if (bad)
+        fprintf(stderr, "%s\n", sqlite3_errmsg(db));
+    sqlite3_close(db);
+    return bad;
+}
+
+static int remove_folder(void **state)
+{
+    static const char *const left[] = {"old.db", "old.db-wal", "old.db-shm", "report.html", "record.md"};
+    char path[PATH_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        unlink(in_folder(path, left[i]));
+    return rmdir(folder);
+}
+
+static struct store *open_migrated(void)
+{
+    char path[PATH_BYTES];
+    struct store *s = NULL;
+
+    assert_ok(store_open(&s, in_folder(path, "old.db"), &error));
+    return s;
+}
+
+static int64_t query(struct store *s, const char *sql)
+{
+    sqlite3_stmt *st = NULL;
+
+    assert_int_equal(sqlite3_prepare_v2(store_handle(s), sql, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t v = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return v;
+}
+
+static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **state)
+{
+    struct store *s = open_migrated();
+
+    (void)state;
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_int_equal(query(s, "SELECT count(*) FROM step"), 6);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns IS NULL AND wall_ns = 3000000"), 6);
+    assert_int_equal(query(s, "SELECT strategy = 'greedy' AND sampling IS NULL AND rows = 3 FROM trial"), 1);
+    assert_int_equal(query(s, "SELECT format IS NULL AND stored IS NULL AND stored_bytes IS NULL AND load_peak_bytes IS NULL "
+                              "FROM run"),
+                     1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step_time WHERE strategy = 'greedy' AND sample_ms IS NULL"), 6);
+    assert_int_equal(query(s, "SELECT count(*) FROM trial_rate WHERE decode_ms = 6 AND decode_sample_ms IS NULL"), 2);
+    assert_int_equal(query(s, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    store_close(s);
+    s = open_migrated(); /* and once only */
+    assert_int_equal(query(s, "SELECT count(*) FROM run"), 1);
+    store_close(s);
+}
+
+static void a_run_of_an_old_bench_is_still_shown_reported_and_recorded(void **state)
+{
+    struct store *s = open_migrated();
+    char path[PATH_BYTES];
+    json_t *document = NULL;
+    struct text out = {0};
+
+    (void)state;
+    assert_ok(analysis_document(&document, s, 1, &error));
+    const json_t *trial = json_array_get(json_object_get(document, "trials"), 0);
+    assert_string_equal(json_string_value(json_object_get(trial, "label")), "kv_cache=on prompt=2 new=3 batch=3");
+    assert_int_equal(json_integer_value(json_object_get(trial, "rows")), 3);
+    assert_true(json_is_null(json_object_get(trial, "sample")));
+    summary_text(document, &out);
+    assert_non_null(strstr(out.data, "run 1, old: tiny float32 (synthetic)"));
+    assert_non_null(strstr(out.data, "the evidence"));
+    assert_ok(html_write(document, in_folder(path, "report.html"), &error));
+    assert_ok(record_write(document, NULL, in_folder(path, "record.md"), &error));
+    out.len = 0;
+    assert_ok(text_read_file(&out, path, 1 << 20, &error));
+    assert_non_null(strstr(out.data, "load_model        : 3.00 ms\n"));
+    assert_non_null(strstr(out.data, "\n| not recorded | | |\n")); /* it is not known whether there were files */
+    assert_null(strstr(out.data, "(null)"));
+    assert_null(strstr(out.data, "nan"));
+    text_free(&out);
+    json_decref(document);
+    store_close(s);
+}
+
+static void an_old_database_that_may_only_be_read_says_how_to_go_on(void **state)
+{
+    struct store *s = NULL;
+    char path[PATH_BYTES];
+
+    (void)state;
+    assert_int_equal(store_open_readonly(&s, in_folder(path, "old.db"), &error), ERR_FORMAT);
+    assert_null(s);
+    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 2): any `bench run` with this --db "
+                                       "brings it up to date"));
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, make_old_database, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(an_old_database_is_brought_up_to_date_and_keeps_its_rows),
+        test(a_run_of_an_old_bench_is_still_shown_reported_and_recorded),
+        test(an_old_database_that_may_only_be_read_says_how_to_go_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
