@@ -65,7 +65,8 @@ ISA_avx2    := -mavx2 -mfma
 ISA_avx512  := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
 
 OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) $(CXX_engine:%.cc=$(BUILD)/%.o) \
-       $(foreach k,$(ISA_KERNELS),$(foreach l,$(ISA_LEVELS),$(BUILD)/$(k:.c=)_$(l).o)) $(BUILD)/report/embedded.o
+       $(foreach k,$(ISA_KERNELS),$(foreach l,$(ISA_LEVELS),$(BUILD)/$(k:.c=)_$(l).o)) $(BUILD)/report/embedded.o \
+       $(BUILD)/probes/event_files.o
 LIB := $(BUILD)/libbench.a
 BIN := $(BUILD)/bench
 
@@ -118,6 +119,11 @@ FORCE:
 $(BUILD)/report/embedded.o: report/embedded.S report/schema.sql report/schema_2.sql experiments/TEMPLATE.md $(GEN)/page.html
 	@mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $< -Wa,-Ireport,-Iexperiments,-I$(GEN)
+
+# Event files, compiled in.
+$(BUILD)/probes/event_files.o: probes/event_files.S probes/event_list.h $(wildcard probes/events/*.txt)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $< -Iprobes -Wa,-Iprobes/events
 
 # --- generated at build time from npm packages -----------------------------------------------------------------------------
 build/node_modules.stamp: package.json package-lock.json

@@ -20,15 +20,18 @@
 struct model;
 struct session;
 
-/* The forward pass in the order it runs; hooks and work counts name their parts by these. */
-enum op { OP_EMBED, OP_QKV, OP_ATTENTION, OP_OUT, OP_MLP, OP_HEAD, OP_SAMPLE, OP_COUNT };
-const char *op_name(enum op op); /* "embed", "qkv", "attention", "out", "mlp", "head", "sample" */
+/* The forward pass in the order it runs; hooks and work counts name their parts by these. "rotary" also appends to the cache.
+ */
+enum op { OP_EMBED, OP_NORM, OP_QKV, OP_ROTARY, OP_ATTENTION, OP_OUT, OP_MLP, OP_HEAD, OP_SAMPLE, OP_COUNT };
+const char *op_name(enum op op); /* "embed", "norm", "qkv", "rotary", "attention", "out", "mlp", "head", "sample" */
 
-/* Called around each op; layer is -1 outside layers. NULL: not called. */
+/* Called around each op; layer is -1 outside layers. NULL: not called. Norm and rotary are parts of fused ops: they are called
+ * for, nested in their op, only when `parts` is set; those ops then run in pieces, which costs a little. */
 struct engine_hooks {
     void *ctx;
     void (*op_begin)(void *ctx, enum op op, int layer);
     void (*op_end)(void *ctx, enum op op, int layer);
+    bool parts;
 };
 
 struct model_args {

@@ -1,32 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "forward.h"
 
-static void begin(const struct engine_hooks *h, enum op op, int layer)
-{
-    if (h->op_begin)
-        h->op_begin(h->ctx, op, layer);
-}
-
-static void end(const struct engine_hooks *h, enum op op, int layer)
-{
-    if (h->op_end)
-        h->op_end(h->ctx, op, layer);
-}
-
 static void whole(struct backend *b, const struct pass *p, const struct engine_hooks *h, enum op op,
                   void (*run)(struct backend *, const struct pass *))
 {
-    begin(h, op, -1);
+    hooks_begin(h, op, -1);
     run(b, p);
-    end(h, op, -1);
+    hooks_end(h, op, -1);
 }
 
 static void layered(struct backend *b, const struct pass *p, const struct engine_hooks *h, enum op op, int layer,
                     void (*run)(struct backend *, const struct pass *, int))
 {
-    begin(h, op, layer);
+    hooks_begin(h, op, layer);
     run(b, p, layer);
-    end(h, op, layer);
+    hooks_end(h, op, layer);
 }
 
 int forward(struct backend *b, const struct pass *p, const struct engine_hooks *hooks, struct err *e)

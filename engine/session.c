@@ -37,7 +37,7 @@ struct session {
     int room_count;
 };
 
-static const char *const op_names[OP_COUNT] = {"embed", "qkv", "attention", "out", "mlp", "head", "sample"};
+static const char *const op_names[OP_COUNT] = {"embed", "norm", "qkv", "rotary", "attention", "out", "mlp", "head", "sample"};
 
 const char *op_name(enum op op)
 {
@@ -137,6 +137,7 @@ int session_open(struct session **out, struct model *m, const struct session_arg
     s->pass.weights = &m->weights;
     s->pass.batch = s->rows;
     s->pass.all_logits = a->all_logits;
+    s->pass.parts = a->hooks.parts ? &s->args.hooks : NULL;
     kvcache_shape(&s->pass.kv, c, s->rows, a->capacity, a->kv_cache);
     code = take_memory(s, e);
     if (code < 0)
@@ -215,15 +216,13 @@ static void choose_here(struct session *s, int length)
     const struct engine_hooks *h = &s->args.hooks;
     struct chooser *c = &s->chooser;
 
-    if (h->op_begin)
-        h->op_begin(h->ctx, OP_SAMPLE, -1);
+    hooks_begin(h, OP_SAMPLE, -1);
     chooser_step(c, last_logits(s), s->history, history_stride(s), length);
     if (c->beam)
         follow_parents(s, length);
     for (int i = 0; i < s->args.batch; i++)
         s->chosen[i] = c->token[i * c->beams];
-    if (h->op_end)
-        h->op_end(h->ctx, OP_SAMPLE, -1);
+    hooks_end(h, OP_SAMPLE, -1);
 }
 
 static bool is_end(const struct model_config *c, int32_t token)

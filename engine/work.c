@@ -32,9 +32,13 @@ static struct work work_qkv(const struct model_config *c, double rows)
     double out = (c->heads + 2.0 * c->kv_heads) * c->head_dim;
     struct work w = work_linear(rows, out, c->d_model);
 
-    w.weight_bytes += norm_bytes(c) + bias_bytes(c->qkv_bias, out);
-    w.kv_write_bytes = 2 * sizeof(float) * rows * c->kv_heads * c->head_dim;
+    w.weight_bytes += bias_bytes(c->qkv_bias, out);
     return w;
+}
+
+static struct work work_rotary(const struct model_config *c, double rows)
+{
+    return (struct work){.kv_write_bytes = 2 * sizeof(float) * rows * c->kv_heads * c->head_dim};
 }
 
 /* Pairs of new token and position that it sees in layers with the given window (0: none): token i sees past + i + 1 positions
@@ -87,7 +91,7 @@ static struct work work_mlp(const struct model_config *c, double rows)
     struct work up = work_linear(rows, width, c->d_model), down = work_linear(rows, c->d_model, c->d_ff);
 
     up.flops += down.flops;
-    up.weight_bytes += down.weight_bytes + norm_bytes(c) + bias_bytes(c->mlp_bias, width + c->d_model);
+    up.weight_bytes += down.weight_bytes + bias_bytes(c->mlp_bias, width + c->d_model);
     return up;
 }
 
@@ -106,8 +110,12 @@ struct work work_of_op(const struct model_config *c, enum op op, const struct pa
     switch (op) {
     case OP_EMBED:
         return work_embed(c, rows);
+    case OP_NORM:
+        return (struct work){.weight_bytes = 2 * norm_bytes(c)};
     case OP_QKV:
         return work_qkv(c, rows);
+    case OP_ROTARY:
+        return work_rotary(c, rows);
     case OP_ATTENTION:
         return work_mean_attention(c, p);
     case OP_OUT:
@@ -125,7 +133,7 @@ struct work work_of_op(const struct model_config *c, enum op op, const struct pa
 
 bool work_op_in_layers(enum op op)
 {
-    return op == OP_QKV || op == OP_ATTENTION || op == OP_OUT || op == OP_MLP;
+    return op != OP_EMBED && op != OP_HEAD && op != OP_SAMPLE;
 }
 
 void work_add(struct work *sum, const struct work *w, double times)

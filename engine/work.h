@@ -22,8 +22,8 @@ struct pass_shape {
     bool all_logits;
 };
 
-/* Work of one op in ONE layer (embed, head: of the whole pass; sample: zero). Attention: the mean of the layers, where only
- * some have a sliding window. */
+/* Work of one op in ONE layer (embed, head: of the whole pass; sample: zero). Norm: both of the layer's; the final one belongs
+ * to head. Attention: the mean of the layers, where only some have a sliding window. */
 struct work work_of_op(const struct model_config *c, enum op op, const struct pass_shape *p);
 
 /* True for the ops that run once a layer. */

@@ -7,15 +7,16 @@
 
 #include "probe.h"
 
-enum { CALIBRATION_MAX = 64 };
+enum { CALIBRATION_MAX = 256 };
 
 /* One comparison of expected and measured. */
 struct calibration {
     enum metric metric;
-    char probe[24], event[128]; /* event: the candidate's native name */
+    char probe[24], event[192]; /* event: the candidate's name */
     char kernel[48];            /* "avx512 fma f32", "read stream 256 MiB" */
     double expected, measured;  /* measured: NaN when the reading was missing */
-    double rel_error;           /* |measured - expected| / expected; NaN when missing */
+    double work;                /* what the kernel did, where nothing of it may be counted (expected 0) */
+    double rel_error;           /* |measured - expected| / expected (or work); NaN when missing */
     double limit;
     bool accepted;
     char why[160]; /* refused: the reason */
@@ -26,11 +27,11 @@ struct calibration_list {
     int count;
 };
 
-/* Limits: 2 % for FLOPs, 5 % for bytes. */
+/* Limits: 2 % for FLOPs and the like, 5 % for bytes of memory, 10 % for bytes between caches. */
 double calibration_limit(enum metric m);
 
-/* Judges one comparison: fills rel_error, accepted and why from expected and measured. Refuses NaN, negative, frozen (0) and
- * >= 2^46 readings whatever the limit. */
+/* Judges one comparison: fills rel_error, accepted and why from expected, measured and work. Refuses NaN, negative, frozen (0
+ * where something is expected) and >= 2^46 readings whatever the limit. */
 void calibration_judge(struct calibration *c);
 
 #endif

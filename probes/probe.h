@@ -16,15 +16,23 @@
 /* The quantities this project records. One list: names, units and texts are in probes.c. */
 enum metric {
     METRIC_WALL_NS,
-    METRIC_FLOPS,           /* executed floating-point operations, an FMA is 2 */
-    METRIC_DRAM_READ_BYTES, /* bytes that came from memory */
+    METRIC_FLOPS,            /* executed floating-point operations, an FMA is 2 */
+    METRIC_FLOPS_F32,        /* those in single precision */
+    METRIC_FLOPS_F64,        /* those in double precision */
+    METRIC_FLOPS_BF16,       /* those of bf16 products */
+    METRIC_DRAM_READ_BYTES,  /* bytes that came from memory */
+    METRIC_DRAM_WRITE_BYTES, /* bytes that went to memory */
+    METRIC_L2_READ_BYTES,    /* bytes that entered the L1 data caches, from L2 or beyond */
+    METRIC_L3_READ_BYTES,    /* bytes that entered the L2 caches, from L3 or beyond */
     METRIC_CYCLES,
     METRIC_INSTRUCTIONS,
     METRIC_PAGE_FAULTS_MINOR,
     METRIC_PAGE_FAULTS_MAJOR,
     METRIC_SWITCHES_VOLUNTARY,
     METRIC_SWITCHES_INVOLUNTARY,
-    METRIC_CPU_NS, /* user + system time of the process */
+    METRIC_CPU_NS,        /* user + system time of the process */
+    METRIC_ENERGY_J,      /* of the CPU packages */
+    METRIC_ENERGY_DRAM_J, /* of the memory modules */
     METRIC_COUNT,
 };
 
@@ -62,7 +70,9 @@ struct reading {
 enum probe_weight { PROBE_LIGHT, PROBE_HEAVY };
 
 struct probe_args {
-    int threads; /* workers of the team to observe */
+    int threads;               /* workers of the team to observe */
+    const enum metric *wanted; /* quantities to count, the most important first; NULL leaves the choice to the probe */
+    int wanted_count;
 };
 
 struct probe; /* begins with `const struct probe_ops *ops` */

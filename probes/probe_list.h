@@ -9,5 +9,6 @@ extern const struct probe_ops probe_null;   /* null.c */
 extern const struct probe_ops probe_clock;  /* clock_probe.c */
 extern const struct probe_ops probe_rusage; /* rusage.c */
 extern const struct probe_ops probe_papi;   /* papi.c */
+extern const struct probe_ops probe_rapl;   /* rapl.c */
 
 #endif

@@ -19,6 +19,8 @@ int command_record(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_roofs(int argc, char **argv);
+int command_calibrate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_model(int argc, char **argv);

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * Probes: their names, what the light ones measure, that counters are per worker and summed, what is refused as implausible,
- * what the witness and the doctor say. Counting runs on the real library, with page faults: every machine has them. */
+ * Probes: their names, what the light ones measure, that counters are per worker and summed, what is refused as implausible.
+ * Counting runs on the real library, with page faults: every machine has them. */
 #include "check.h"
 
-#include <linux/perf_event.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "doctor.h"
+#include "counter_layer.h"
 #include "pages.h"
-#include "papi_layer.h"
 #include "papi_probe.h"
 #include "team.h"
-#include "witness.h"
 
 enum { THREADS_MAX = 2, FRESH_PAGES = 1000 };
 
@@ -56,20 +52,13 @@ static struct probe *open_probe(const char *name)
     return p;
 }
 
-/* Skips only where the kernel or the build has no counting at all; elsewhere a probe that does not open is a failure. */
+/* Skips only where the kernel has no counting at all; elsewhere a probe that does not open is a failure. */
 static struct probe *open_papi(void)
 {
-    struct perf_event_attr a = {
-        .size = sizeof a, .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_PAGE_FAULTS, .disabled = 1, .exclude_kernel = 1};
-    struct papi_machine machine;
-    struct err e = {.text = "built without PAPI"};
+    struct counter_machine machine;
+    struct err e = {0};
 
-    long fd = syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
-    if (fd < 0)
-        snprintf(e.text, sizeof e.text, "the kernel refuses perf_event_open here");
-    else
-        close((int)fd);
-    if (fd < 0 || !papi_layer_library || papi_layer_library->init(&machine, &e) < 0) {
+    if (counter_layer_raw->init("", &machine, &e) < 0) {
         print_message("%s\n", e.text);
         skip();
     }
@@ -126,7 +115,7 @@ static void an_unknown_name_is_answered_with_all_names(void **state)
 
     (void)state;
     assert_null(probe_find("thermometer", &e));
-    assert_string_equal(e.text, "no probe 'thermometer': there are null, clock, rusage, papi");
+    assert_string_equal(e.text, "no probe 'thermometer': there are null, clock, rusage, papi, rapl");
 }
 
 /* --- light probes ----------------------------------------------------------------------------------------------------------
@@ -329,69 +318,6 @@ static void readings_that_cannot_be_true_are_told(void **state)
     }
 }
 
-/* --- witness and doctor ----------------------------------------------------------------------------------------------------
- */
-
-static void the_witness_sees_faults_and_tells_others_from_ourselves(void **state)
-{
-    struct witness_mark mark;
-    struct witness w;
-    size_t bytes, page;
-
-    (void)state;
-    char *fresh = fresh_pages(&bytes, &page);
-    witness_begin(&mark);
-    touch(fresh, bytes, page);
-    witness_end(&mark, &w);
-    assert_true(w.page_faults_minor >= FRESH_PAGES);
-    assert_true(w.switches_involuntary >= 0);
-    assert_true(w.other_busy == -1); /* too short for the kernel's ticks */
-    pages_free(fresh, bytes);
-
-    struct timespec before, after;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
-    witness_begin(&mark);
-#pragma omp parallel num_threads(team.threads)
-    for (uint64_t end = clock_ns() + 150000000; clock_ns() < end;)
-        ;
-    witness_end(&mark, &w);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    double own = ((double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9) / 0.15;
-    assert_true(w.other_busy >= 0);
-    assert_true(w.other_busy + own < (double)sysconf(_SC_NPROCESSORS_ONLN) + 0.5); /* nothing is counted twice */
-    assert_true(w.load1 >= 0);
-}
-
-static const struct finding *finding_of(const struct findings *f, const char *what)
-{
-    for (int i = 0; i < f->count; i++)
-        if (strcmp(f->item[i].what, what) == 0)
-            return &f->item[i];
-    fail_msg("no finding %s", what);
-    return NULL;
-}
-
-static void the_doctor_tells_every_quantity_and_warns_of_variables(void **state)
-{
-    static struct findings f;
-
-    (void)state;
-    setenv("OPENBLAS_VERBOSE", "0", 1);
-    assert_int_equal(doctor_examine(&f, team.threads, NULL), 0);
-    unsetenv("OPENBLAS_VERBOSE");
-    assert_int_equal(finding_of(&f, "OPENBLAS_VERBOSE")->state, FINDING_WARN);
-    assert_string_equal(finding_of(&f, "OPENBLAS_VERBOSE")->value, "0");
-    finding_of(&f, "model");
-    finding_of(&f, "caches");
-    finding_of(&f, "perf_event_paranoid");
-    finding_of(&f, "openblas");
-    assert_int_equal(finding_of(&f, "clock")->state, FINDING_OK);
-    for (int i = 0; i < f.count; i++)
-        assert_true(f.item[i].value[0] != 0);
-    assert_true(f.count < FINDINGS_MAX);
-    assert_int_equal(doctor_examine(&f, 0, NULL), ERR_USAGE);
-}
-
 static int start_team(void **state)
 {
     int most = team_max_threads();
@@ -415,8 +341,6 @@ int main(void)
         cmocka_unit_test(a_bracket_by_another_team_is_missing_not_wrong),
         cmocka_unit_test(every_quantity_is_accepted_or_says_why_not),
         cmocka_unit_test(readings_that_cannot_be_true_are_told),
-        cmocka_unit_test(the_witness_sees_faults_and_tells_others_from_ourselves),
-        cmocka_unit_test(the_doctor_tells_every_quantity_and_warns_of_variables),
     };
 
     return cmocka_run_group_tests(tests, start_team, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Sessions beyond the greedy choice: sampled and beam-searched sequences are what the choosing functions make of the session's
- * own logits, a batch does not change them, and the cache follows beams that change places. */
+ * own logits, a batch does not change them, the cache follows beams that change places, and hooks see every op. */
 #include "check.h"
 
 #include <math.h>
@@ -206,6 +206,61 @@ static void keys_can_be_read_back_and_do_not_change_when_tokens_are_added(void *
     session_close(off);
 }
 
+/* --- hooks --------------------------------------------------------------------------------------------------------------- */
+
+struct calls {
+    struct text log;
+    int depth;
+};
+
+static void note_begin(void *ctx, enum op op, int layer)
+{
+    struct calls *c = ctx;
+
+    if (layer <= 0) /* the first layer and what is outside layers */
+        text_printf(&c->log, "%s(", op_name(op));
+    c->depth++;
+}
+
+static void note_end(void *ctx, enum op op, int layer)
+{
+    struct calls *c = ctx;
+
+    (void)op;
+    if (layer <= 0)
+        text_puts(&c->log, ")");
+    c->depth--;
+}
+
+static void hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays(void **unused)
+{
+    static const char *const expected[] = {
+        "embed()qkv()attention()out()mlp()head()sample()",
+        "embed()qkv(norm()rotary())attention()out()mlp(norm())head()sample()",
+    };
+    float *logits[2];
+    size_t bytes = (size_t)model_config(model)->vocab * sizeof **logits;
+
+    (void)unused;
+    for (int parts = 0; parts < 2; parts++) {
+        struct calls calls = {0};
+        struct session_args a = {
+            .batch = 1, .capacity = PROMPT, .kv_cache = true, .hooks = {&calls, note_begin, note_end, parts}};
+        struct session *s = NULL;
+        assert_int_equal(session_open(&s, model, &a, NULL), 0);
+        assert_int_equal(session_prefill(s, prompt_ids, PROMPT, NULL), 0);
+        assert_string_equal(calls.log.data, expected[parts]);
+        assert_int_equal(calls.depth, 0);
+        logits[parts] = malloc(bytes);
+        memcpy(logits[parts], session_logits(s), bytes);
+        text_free(&calls.log);
+        session_close(s);
+    }
+    assert_memory_equal(logits[0], logits[1], bytes);
+    free(logits[0]);
+    free(logits[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +270,7 @@ int main(void)
         cmocka_unit_test(beams_carry_their_cache_and_tokens_along),
         cmocka_unit_test(beams_of_two_sequences_do_not_mix),
         cmocka_unit_test(keys_can_be_read_back_and_do_not_change_when_tokens_are_added),
+        cmocka_unit_test(hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "engine.h"
 #include "kvcache.h"
 #include "model.h"
 
@@ -22,6 +23,7 @@ struct pass {
     struct kvcache kv;
     int batch, tokens, past; /* past: positions already in kv */
     bool all_logits;
+    const struct engine_hooks *parts; /* not NULL: fused ops run in pieces, each between these */
     const int32_t *ids;               /* [batch][tokens] */
     const float *rope_cos, *rope_sin; /* [capacity][head_dim / 2]; NULL for learned positions */
     float *x;                         /* [rows][d_model]: the residual stream */
@@ -76,6 +78,18 @@ void *host_alloc(struct backend *b, size_t bytes, struct err *e);
 void host_release(struct backend *b, void *p, size_t bytes);
 void host_get(struct backend *b, void *host, const void *from, size_t bytes);
 void host_reorder(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length);
+
+static inline void hooks_begin(const struct engine_hooks *h, enum op op, int layer)
+{
+    if (h && h->op_begin)
+        h->op_begin(h->ctx, op, layer);
+}
+
+static inline void hooks_end(const struct engine_hooks *h, enum op op, int layer)
+{
+    if (h && h->op_end)
+        h->op_end(h->ctx, op, layer);
+}
 
 /* Row of the hidden state whose logits choose the next token of a sequence. */
 static inline size_t pass_last_row(const struct pass *p, int sequence)

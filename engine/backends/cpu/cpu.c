@@ -152,12 +152,12 @@ static void norm_row(const struct cpu *c, const struct pass *p, float *y, const 
     c->kernels->norm(y, x, w, b, p->config->d_model, (float)p->config->norm_eps, p->config->norm == NORM_LAYER);
 }
 
-/* Called by every worker of a region; the implied barrier makes all rows visible to all. */
+/* Called by every worker of a region, which must meet at a barrier before the rows are read. */
 static void norm_rows(const struct cpu *c, const struct pass *p, const float *w, const float *b)
 {
     size_t d = (size_t)p->config->d_model;
 
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (int r = 0; r < p->batch * p->tokens; r++)
         norm_row(c, p, p->normed + (size_t)r * d, p->x + (size_t)r * d, w, b);
 }
@@ -197,22 +197,60 @@ static void finish_qkv_row(const struct cpu *cpu, const struct pass *p, int laye
     }
 }
 
+/* An op as its pieces, each run by every worker of a region, with a barrier between them. Fused they share one region; to be
+ * told apart they get one each. */
+struct piece {
+    enum op op;
+    void (*run)(const struct cpu *c, const struct pass *p, int layer);
+};
+
+static void run_pieces(const struct cpu *c, const struct pass *p, int layer, enum op whole, const struct piece *piece, int n)
+{
+    for (int i = 0; p->parts && i < n; i++) {
+        if (piece[i].op != whole)
+            hooks_begin(p->parts, piece[i].op, layer);
+#pragma omp parallel num_threads(c->threads)
+        piece[i].run(c, p, layer);
+        if (piece[i].op != whole)
+            hooks_end(p->parts, piece[i].op, layer);
+    }
+    if (p->parts)
+        return;
+#pragma omp parallel num_threads(c->threads)
+    for (int i = 0; i < n; i++) {
+        if (i > 0) {
+#pragma omp barrier
+        }
+        piece[i].run(c, p, layer);
+    }
+}
+
+static void qkv_norm(const struct cpu *c, const struct pass *p, int layer)
+{
+    norm_rows(c, p, p->weights->layers[layer].norm1_w, p->weights->layers[layer].norm1_b);
+}
+
+static void qkv_product(const struct cpu *c, const struct pass *p, int layer)
+{
+    const struct layer_weights *w = &p->weights->layers[layer];
+    struct linear l = {
+        .y = p->qkv, .x = p->normed, .x_stride = w->qkv.cols, .w = &w->qkv, .bias = w->qkv_b, .rows = p->batch * p->tokens};
+
+    linear_slice(c, &l, omp_get_thread_num());
+}
+
+static void qkv_finish(const struct cpu *c, const struct pass *p, int layer)
+{
+#pragma omp for schedule(static) nowait
+    for (int r = 0; r < p->batch * p->tokens; r++)
+        finish_qkv_row(c, p, layer, r);
+}
+
 static void cpu_qkv(struct backend *b, const struct pass *p, int layer)
 {
-    const struct cpu *c = (const struct cpu *)b;
-    const struct layer_weights *w = &p->weights->layers[layer];
-    int rows = p->batch * p->tokens;
-    struct linear l = {.y = p->qkv, .x = p->normed, .x_stride = w->qkv.cols, .w = &w->qkv, .bias = w->qkv_b, .rows = rows};
+    static const struct piece pieces[] = {{OP_NORM, qkv_norm}, {OP_QKV, qkv_product}, {OP_ROTARY, qkv_finish}};
 
-#pragma omp parallel num_threads(c->threads)
-    {
-        norm_rows(c, p, w->norm1_w, w->norm1_b);
-        linear_slice(c, &l, omp_get_thread_num());
-#pragma omp barrier
-#pragma omp for schedule(static)
-        for (int r = 0; r < rows; r++)
-            finish_qkv_row(c, p, layer, r);
-    }
+    run_pieces((const struct cpu *)b, p, layer, OP_QKV, pieces, 3);
 }
 
 /* Queries [first, first + n) of one head against all positions that any of them may see, through two small products. Only the
@@ -286,25 +324,32 @@ static void activate_row(const struct cpu *c, const struct pass *p, float *row)
         c->kernels->gelu(row, ff);
 }
 
-static void cpu_mlp(struct backend *b, const struct pass *p, int layer)
+static void mlp_norm(const struct cpu *c, const struct pass *p, int layer)
 {
-    const struct cpu *c = (const struct cpu *)b;
+    norm_rows(c, p, p->weights->layers[layer].norm2_w, p->weights->layers[layer].norm2_b);
+}
+
+static void mlp_product(const struct cpu *c, const struct pass *p, int layer)
+{
     const struct layer_weights *w = &p->weights->layers[layer];
     int rows = p->batch * p->tokens, width = w->up.rows;
     struct linear up = {.y = p->hidden, .x = p->normed, .x_stride = w->up.cols, .w = &w->up, .bias = w->up_b, .rows = rows};
     struct linear down = {
         .y = p->x, .x = p->hidden, .x_stride = width, .w = &w->down, .bias = w->down_b, .rows = rows, .add = true};
 
-#pragma omp parallel num_threads(c->threads)
-    {
-        norm_rows(c, p, w->norm2_w, w->norm2_b);
-        linear_slice(c, &up, omp_get_thread_num());
+    linear_slice(c, &up, omp_get_thread_num());
 #pragma omp barrier
 #pragma omp for schedule(static)
-        for (int r = 0; r < rows; r++)
-            activate_row(c, p, p->hidden + (size_t)r * (size_t)width);
-        linear_slice(c, &down, omp_get_thread_num());
-    }
+    for (int r = 0; r < rows; r++)
+        activate_row(c, p, p->hidden + (size_t)r * (size_t)width);
+    linear_slice(c, &down, omp_get_thread_num());
+}
+
+static void cpu_mlp(struct backend *b, const struct pass *p, int layer)
+{
+    static const struct piece pieces[] = {{OP_NORM, mlp_norm}, {OP_MLP, mlp_product}};
+
+    run_pieces((const struct cpu *)b, p, layer, OP_MLP, pieces, 2);
 }
 
 static void cpu_head(struct backend *b, const struct pass *p)
