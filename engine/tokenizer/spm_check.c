@@ -133,7 +133,7 @@ int spm_check(const char *proto, size_t len, struct err *e)
 {
     const unsigned char *begin = (const unsigned char *)proto;
     struct reader model = {begin, begin + len};
-    struct field spec, field;
+    struct field spec = {0}, field = {0};
 
     while (next_field(&model, &spec)) {
         if (spec.number != SPM_MODEL_NORMALIZER || spec.kind != 2)
