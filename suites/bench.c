@@ -29,6 +29,7 @@ static const struct {
     {"inspect", "look inside generation: tokens, shapes, candidates, KV cache, step by step", command_inspect},
     {"generate", "go on from a prompt: text as it comes", command_generate},
     {"model", "what a model is; or write a preset out as files", command_model},
+    {"roofs", "the machine's ceilings: caches, memory, arithmetic; or beside another tool", command_roofs},
     {"calibrate", "hold this machine's counters against work of known amount", command_calibrate},
     {"doctor", "what this machine lets a profiler see, and the remedies", command_doctor},
     {"help", "this text, or help COMMAND", command_help},
