@@ -116,7 +116,7 @@ $(BUILD)/version: FORCE
 FORCE:
 
 # Texts that are compiled in: schema, template, report page.
-$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql report/schema_2.sql experiments/TEMPLATE.md $(GEN)/page.html
+$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql report/schema_2.sql report/schema_3.sql experiments/TEMPLATE.md $(GEN)/page.html
 	@mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $< -Wa,-Ireport,-Iexperiments,-I$(GEN)
 

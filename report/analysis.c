@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "document.h"
+#include "overhead.h"
 #include "series.h"
 
 double analysis_relative_interval(const double *x, int n)
@@ -40,6 +41,7 @@ static const struct {
     const char *key, *sql;
 } fact_lists[] = {
     {"model_files", "SELECT path, bytes, sha256 FROM model_file WHERE run = ?1 ORDER BY rowid"},
+    {"caches", "SELECT level, bytes FROM cache WHERE run = ?1 ORDER BY bytes"},
     {"machine", "SELECT key, value, source FROM machine WHERE run = ?1 ORDER BY key"},
     {"calibrations", "SELECT metric, probe, event, kernel, expected, measured, rel_error, rel_limit AS \"limit\", "
                      "accepted AS \"accepted?\", why FROM calibration WHERE run = ?1 ORDER BY id"},
@@ -84,25 +86,29 @@ static json_t *ridge_json(const struct rows *r)
                      document_number(peak / bandwidth));
 }
 
+static const char *const phases[] = {"prefill", "decode"};
+
+static json_t *overhead_row(struct document *d, int pass, bool prefill, const struct overhead *o)
+{
+    return json_pack("{s:s, s:o, s:s, s:o, s:o}", "phase", phases[!prefill], "pass",
+                     document_text(d->rows.pass[pass], strlen(d->rows.pass[pass])), "against", o->bare ? "bare" : "time",
+                     "ratio", document_estimate(&o->ratio), "us_a_step", document_estimate(&o->us));
+}
+
 static json_t *overhead_json(struct document *d)
 {
     json_t *out = json_array();
-    struct sample ratio;
+    struct overhead o;
 
-    for (int pass = 1; pass < d->rows.passes; pass++)
+    for (int pass = 0; pass < d->rows.passes; pass++)
         for (int prefill = 1; prefill >= 0; prefill--) {
-            int code = figures_overhead(&ratio, &d->rows, pass, prefill, d->e);
+            int code = overhead_of(&o, &d->rows, pass, prefill, d->e);
             if (code < 0) {
                 d->code = code;
                 return out;
             }
-            struct estimate e = stats_estimate(ratio.x, ratio.n);
-            if (ratio.n > 0)
-                document_append(d, out,
-                                json_pack("{s:s, s:o, s:o}", "phase", prefill ? "prefill" : "decode", "pass",
-                                          document_text(d->rows.pass[pass], strlen(d->rows.pass[pass])), "ratio",
-                                          document_estimate(&e)));
-            free(ratio.x);
+            if (o.ratio.n > 0)
+                document_append(d, out, overhead_row(d, pass, prefill, &o));
         }
     return out;
 }

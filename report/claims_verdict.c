@@ -99,8 +99,8 @@ static int first_difference(struct judge *j, const struct rows_trial *a, const s
     snprintf(sql, sizeof sql,
              "SELECT coalesce(min(a.step), -1) AS step FROM step a JOIN step b ON b.step = a.step AND b.repetition = %lld "
              "WHERE a.repetition = ?1 AND a.token <> b.token",
-             (long long)b->rep[0].id);
-    json_t *row = document_query_one(j->d, sql, a->rep[0].id);
+             (long long)rows_first_stepped(b)->id);
+    json_t *row = document_query_one(j->d, sql, rows_first_stepped(a)->id);
     int step = (int)json_integer_value(json_object_get(row, "step"));
     json_decref(row);
     return step;

@@ -28,6 +28,11 @@ json_t *document_query(struct document *d, const char *sql, int64_t id);
 /* The first row alone; null when there is none. */
 json_t *document_query_one(struct document *d, const char *sql, int64_t id);
 
+json_t *document_amount(const struct amount *a);
+/* cache: that its data stays in, or NULL. */
+json_t *document_verdict(const struct verdict *v, const struct rows_cache *cache);
+
+json_t *document_per_op(struct document *d, int trial); /* null when ops had no pass */
 json_t *document_trial(struct document *d, int trial, const json_t *model);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "document.h"
 
-static json_t *amount_json(const struct amount *a)
+json_t *document_amount(const struct amount *a)
 {
     const char *provenance = !isfinite(a->counted) ? "analytic" : a->multiplexed ? "multiplexed" : "counter";
 
@@ -15,13 +15,16 @@ static json_t *amount_json(const struct amount *a)
                      a->why[0] ? document_text(a->why, strlen(a->why)) : json_null());
 }
 
-static json_t *verdict_json(const struct verdict *v)
+json_t *document_verdict(const struct verdict *v, const struct rows_cache *cache)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "kind", verdict_kind_name(v->kind),
-                     "ai", document_number(v->ai), "ridge", document_number(v->ridge), "margin", document_number(v->margin),
-                     "efficiency", document_number(v->efficiency), "efficiency_lo", document_number(v->efficiency_lo),
-                     "efficiency_hi", document_number(v->efficiency_hi), "t_compute_ms", document_number(v->compute_s * 1e3),
-                     "t_memory_ms", document_number(v->memory_s * 1e3), "gflops", document_number(v->flop_rate / 1e9), "gbps",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "kind",
+                     verdict_kind_name(v->kind), "roof", v->roof ? json_string(v->roof) : json_null(), "cache",
+                     cache ? json_string(cache->level) : json_null(), "ai", document_number(v->ai), "ridge",
+                     document_number(v->ridge), "margin", document_number(v->margin), "margin_lo",
+                     document_number(v->margin_lo), "margin_hi", document_number(v->margin_hi), "efficiency",
+                     document_number(v->efficiency), "efficiency_lo", document_number(v->efficiency_lo), "efficiency_hi",
+                     document_number(v->efficiency_hi), "t_compute_ms", document_number(v->compute_s * 1e3), "t_memory_ms",
+                     document_number(v->memory_s * 1e3), "gflops", document_number(v->flop_rate / 1e9), "gbps",
                      document_number(v->byte_rate / 1e9), "source", v->counted ? "counter" : "analytic", "sentence",
                      v->sentence);
 }
@@ -29,10 +32,10 @@ static json_t *verdict_json(const struct verdict *v)
 static void put_phase(struct document *d, json_t *o, const struct phase *p, double tokens, double ms)
 {
     document_put(d, o, "tokens_per_s", document_number(tokens / (ms / 1e3)));
-    document_put(d, o, "flops", amount_json(&p->amount[ROWS_FLOPS]));
-    document_put(d, o, "bytes", amount_json(&p->amount[ROWS_BYTES]));
+    document_put(d, o, "flops", document_amount(&p->amount[ROWS_FLOPS]));
+    document_put(d, o, "bytes", document_amount(&p->amount[ROWS_BYTES]));
     document_put(d, o, "predicted_ms", document_number(p->predicted_ms));
-    document_put(d, o, "verdict", verdict_json(&p->verdict));
+    document_put(d, o, "verdict", document_verdict(&p->verdict, p->cache));
 }
 
 static json_t *prefill_json(struct document *d, const struct figures *f, const struct rows_trial *t)
@@ -76,6 +79,28 @@ static json_t *sample_json(struct document *d, const struct figures *f, const st
     return o;
 }
 
+static json_t *phase_energy(struct document *d, const struct energy *e)
+{
+    json_t *o;
+
+    if (e->joules.n == 0)
+        return json_null();
+    o = json_object();
+    document_put(d, o, "joules", document_estimate(&e->joules));
+    document_put(d, o, "watts", document_estimate(&e->watts));
+    document_put(d, o, "joules_per_token", document_number(e->per_token));
+    return o;
+}
+
+static json_t *energy_json(struct document *d, const struct figures *f)
+{
+    json_t *prefill = phase_energy(d, &f->energy[0]), *decode = phase_energy(d, &f->energy[1]);
+
+    if (json_is_null(prefill) && json_is_null(decode))
+        return json_null();
+    return json_pack("{s:o, s:o}", "prefill", prefill, "decode", decode);
+}
+
 static json_t *kv_json(struct document *d, const struct rows_trial *t, const json_t *model)
 {
     json_t *kv = document_query_one(
@@ -94,7 +119,7 @@ static json_t *kv_json(struct document *d, const struct rows_trial *t, const jso
 
 /* Tokens and texts of the first repetition; times and counts are medians over the repetitions that count. */
 static const char steps_sql[] =
-    "WITH first(id) AS (SELECT min(id) FROM repetition WHERE trial = ?1), "
+    "WITH first(id) AS (SELECT min(id) FROM repetition WHERE trial = ?1 AND pass <> 'bare'), "
     "n(step) AS (SELECT step FROM prediction WHERE trial = ?1 UNION SELECT step FROM step WHERE repetition = (SELECT id FROM "
     "first)) "
     "SELECT n.step, CASE n.step WHEN 0 THEN 'prefill' ELSE 'decode' END AS phase, s.kv_len, s.token, s.token_text AS text, "
@@ -148,7 +173,7 @@ static json_t *generated_text(struct document *d, int64_t trial)
 {
     return query_text(d,
                       "SELECT group_concat(token_text, '') AS text FROM (SELECT token_text FROM step WHERE "
-                      "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1) ORDER BY step)",
+                      "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1 AND pass <> 'bare') ORDER BY step)",
                       trial);
 }
 
@@ -175,9 +200,11 @@ static void put_identity(struct document *d, json_t *o, const struct rows_trial 
 
 json_t *document_trial(struct document *d, int trial, const json_t *model)
 {
-    static const char witness[] = "SELECT rep, pass, warmup AS \"warmup?\", wall_ns / 1e6 AS wall_ms, switches_involuntary, "
-                                  "page_faults_minor, page_faults_major, steal_ticks, other_busy, load1 FROM repetition "
-                                  "WHERE trial = ?1 ORDER BY id";
+    static const char witness[] =
+        "SELECT rep, pass, warmup AS \"warmup?\", wall_ns / 1e6 AS wall_ms, switches_involuntary, "
+        "page_faults_minor, page_faults_major, steal_ticks, other_busy, load1, interrupts, throttled, "
+        "frequency_hz, sibling_busy, huge_share, remote_share FROM repetition "
+        "WHERE trial = ?1 ORDER BY id";
     const struct rows_trial *t = &d->rows.trial[trial];
     const struct figures *f = &d->figures[trial];
     double tokens = (double)t->axis[ROWS_NEW_TOKENS] * t->axis[ROWS_BATCH];
@@ -194,8 +221,11 @@ json_t *document_trial(struct document *d, int trial, const json_t *model)
     document_put(d, o, "decode_loop_ms", document_estimate(&f->loop_ms));
     document_put(d, o, "token_per_s", document_number(tokens / (f->total_ms.median / 1e3)));
     document_put(d, o, "witness", document_query(d, witness, t->id));
-    document_put(d, o, "ops",
-                 document_query(d, "SELECT step, op, flops, bytes FROM op WHERE trial = ?1 ORDER BY step, rowid", t->id));
+    document_put(
+        d, o, "ops",
+        document_query(d, "SELECT step, op, flops, bytes FROM op WHERE trial = ?1 AND steps = 1 ORDER BY step, rowid", t->id));
+    document_put(d, o, "per_op", document_per_op(d, trial));
+    document_put(d, o, "energy", energy_json(d, f));
     document_put(d, o, "steps", steps_json(d, t));
     return o;
 }

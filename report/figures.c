@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIME_SAMPLES = 7 };
+#include "residency.h"
+
+enum { TIME_SAMPLES = 11 };
 static const double enough_counted = 0.5; /* share of decode steps below which their mean says nothing */
 
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t)
@@ -61,6 +63,22 @@ static void add(struct sample *s, double v)
         s->x[s->n++] = v;
 }
 
+/* --- energy -------------------------------------------------------------------------------------------------------- */
+
+static void add_energy(struct energy *e, double joules, double ms, double tokens)
+{
+    add(&e->joules_sample, joules);
+    add(&e->watts_sample, joules / (ms / 1e3));
+    e->per_token = tokens;
+}
+
+static void estimate_energy(struct energy *e)
+{
+    e->joules = stats_estimate(e->joules_sample.x, e->joules_sample.n);
+    e->watts = stats_estimate(e->watts_sample.x, e->watts_sample.n);
+    e->per_token = e->joules.median / e->per_token;
+}
+
 /* --- times --------------------------------------------------------------------------------------------------------- */
 
 static double median_of(const double *x, int n, double *finite)
@@ -94,13 +112,25 @@ static void add_repetition(struct figures *f, const struct rows_trial *t, const 
     for (int i = 1; i < steps; i++)
         if (isfinite(r->ms[i]))
             pool[f->pooled++] = r->ms[i];
+    if (steps > 1)
+        add_energy(&f->energy[1], r->energy[1], loop, (double)t->axis[ROWS_BATCH] * (steps - 1));
+    add_energy(&f->energy[0], r->energy[0], r->ms[0], (double)t->axis[ROWS_BATCH] * t->axis[ROWS_PROMPT_TOKENS]);
     f->timed++;
 }
 
 static void time_samples(struct figures *f, struct sample *out[TIME_SAMPLES])
 {
-    struct sample *const all[TIME_SAMPLES] = {&f->prefill.sample,  &f->decode.sample,        &f->loop, &f->total, &f->tpot,
-                                              &f->choosing.sample, &f->choosing.share_sample};
+    struct sample *const all[TIME_SAMPLES] = {&f->prefill.sample,
+                                              &f->decode.sample,
+                                              &f->loop,
+                                              &f->total,
+                                              &f->tpot,
+                                              &f->choosing.sample,
+                                              &f->choosing.share_sample,
+                                              &f->energy[0].joules_sample,
+                                              &f->energy[0].watts_sample,
+                                              &f->energy[1].joules_sample,
+                                              &f->energy[1].watts_sample};
 
     memcpy(out, all, sizeof all);
 }
@@ -131,6 +161,8 @@ static void estimate_times(struct figures *f, const double *pool, double tokeniz
     f->ttft_ms.median += tokenize_ms;
     f->ttft_ms.lo += tokenize_ms;
     f->ttft_ms.hi += tokenize_ms;
+    estimate_energy(&f->energy[0]);
+    estimate_energy(&f->energy[1]);
     f->p50_ms = stats_median(pool, f->pooled);
     f->p90_ms = f->pooled >= STATS_P90_MIN ? stats_quantile(pool, f->pooled, 0.9) : NAN;
     f->p99_ms = f->pooled >= STATS_P99_MIN ? stats_quantile(pool, f->pooled, 0.99) : NAN;
@@ -235,29 +267,77 @@ static bool counted_both(const struct phase *p)
 }
 
 /* Each repetition against the roofs of its own moment: a bandwidth that drifts moves both, and their ratio stays. */
-static int compute_efficiency(struct phase *p, const struct rows *r, const struct rows_trial *t, bool prefill, double flops,
-                              double bytes, struct err *e)
+static int judge_efficiency(struct estimate *out, const struct stretch *s, const struct rows_roof *compute,
+                            const struct rows_roof *bandwidth, struct err *e)
+{
+    struct sample all = {malloc(((size_t)s->n + 1) * sizeof *all.x), 0};
+
+    if (!all.x)
+        return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
+    for (int i = 0; i < s->n; i++) {
+        double peak = figures_roof_at(compute, s->started_ns[i]);
+        double roof_s = bandwidth ? verdict_roof_seconds(s->flops, s->bytes, peak, figures_roof_at(bandwidth, s->started_ns[i]))
+                                  : s->flops / peak;
+        add(&all, 1e3 * roof_s / s->ms[i]);
+    }
+    *out = stats_estimate(all.x, all.n);
+    free(all.x);
+    return 0;
+}
+
+int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, struct err *e)
 {
     const struct rows_roof *compute = rows_find_roof(r, FIGURES_COMPUTE_ROOF);
     const struct rows_roof *bandwidth = rows_find_roof(r, FIGURES_BANDWIDTH_ROOF);
+    const struct rows_cache *cache = residency_of(r, s->analytic_bytes, s->pass_bytes, s->counted_bytes);
+    struct estimate efficiency;
+
+    if (cache) { /* counters see what memory sent; a cache sends all of it */
+        bandwidth = residency_roof(r, cache);
+        s->flops = s->analytic_flops;
+        s->bytes = s->analytic_bytes;
+        s->counted = false;
+    }
+    struct verdict_input in = {
+        .phase = s->name,
+        .flops = s->flops,
+        .bytes = s->bytes,
+        .counted = s->counted,
+        .seconds = stats_median(s->ms, s->n) / 1e3,
+        .compute = figures_roof(compute, FIGURES_COMPUTE_ROOF),
+        .bandwidth = figures_roof(bandwidth, bandwidth ? bandwidth->name : FIGURES_BANDWIDTH_ROOF),
+        .cache = cache ? cache->level : NULL,
+        .cache_bytes = cache ? cache->bytes : NAN,
+        .from_memory = s->counted_bytes / s->analytic_bytes,
+    };
+    int code = judge_efficiency(&efficiency, s, compute, cache || bandwidth ? bandwidth : compute, e);
+    if (code < 0)
+        return code;
+    in.efficiency = efficiency.median;
+    in.efficiency_lo = efficiency.lo;
+    in.efficiency_hi = efficiency.hi;
+    verdict_decide(out, &in);
+    return 0;
+}
+
+/* The median step of each repetition that has one, with its moment. */
+static int phase_times(struct stretch *s, const struct rows_trial *t, bool prefill, struct err *e)
+{
     int steps = t->axis[ROWS_NEW_TOKENS];
     double *buf = malloc(((size_t)steps + 1) * sizeof *buf);
-    struct sample s = {malloc(((size_t)t->reps + 1) * sizeof *s.x), 0};
 
-    for (int i = 0; buf && s.x && i < t->reps; i++) {
+    s->ms = malloc(((size_t)t->reps + 1) * sizeof *s->ms);
+    s->started_ns = malloc(((size_t)t->reps + 1) * sizeof *s->started_ns);
+    for (int i = 0; buf && s->ms && s->started_ns && i < t->reps; i++) {
         const struct rows_repetition *rep = &t->rep[i];
-        if (rep->pass != 0 || rep->warmup)
-            continue;
         double ms = prefill ? rep->ms[0] : median_of(rep->ms + 1, steps - 1, buf);
-        add(&s, 1e3 / ms *
-                    verdict_roof_seconds(flops, bytes, figures_roof_at(compute, rep->started_ns),
-                                         figures_roof_at(bandwidth, rep->started_ns)));
+        if (rep->pass != 0 || rep->warmup || !isfinite(ms))
+            continue;
+        s->ms[s->n] = ms;
+        s->started_ns[s->n++] = rep->started_ns;
     }
-    bool ok = buf && s.x;
-    if (ok)
-        p->efficiency = stats_estimate(s.x, s.n);
+    bool ok = buf && s->ms && s->started_ns;
     free(buf);
-    free(s.x);
     return ok ? 0 : err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
 }
 
@@ -265,22 +345,23 @@ static int compute_verdict(struct phase *p, const struct rows *r, const struct r
 {
     bool counted = counted_both(p);
     const struct amount *flops = &p->amount[ROWS_FLOPS], *bytes = &p->amount[ROWS_BYTES];
-    struct verdict_input in = {
-        .phase = prefill ? "prefill" : "decode",
+    struct stretch s = {
+        .name = prefill ? "prefill" : "decode",
         .flops = counted ? flops->counted : flops->analytic,
         .bytes = counted ? bytes->counted : bytes->analytic,
-        .analytic_bytes = bytes->analytic,
         .counted = counted,
-        .seconds = p->ms.median / 1e3,
-        .compute = figures_roof(rows_find_roof(r, FIGURES_COMPUTE_ROOF), FIGURES_COMPUTE_ROOF),
-        .bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF), FIGURES_BANDWIDTH_ROOF),
+        .analytic_flops = flops->analytic,
+        .analytic_bytes = bytes->analytic,
+        .pass_bytes = bytes->analytic,
+        .counted_bytes = bytes->multiplexed ? NAN : bytes->counted,
     };
-    int code = compute_efficiency(p, r, t, prefill, in.flops, in.bytes, e);
+    int code = phase_times(&s, t, prefill, e);
 
-    in.efficiency = p->efficiency.median;
-    in.efficiency_lo = p->efficiency.lo;
-    in.efficiency_hi = p->efficiency.hi;
-    verdict_decide(&p->verdict, &in);
+    if (code == 0)
+        code = figures_judge(&p->verdict, r, &s, e);
+    p->cache = residency_of(r, s.analytic_bytes, s.pass_bytes, s.counted_bytes);
+    free(s.ms);
+    free(s.started_ns);
     return code;
 }
 
@@ -345,34 +426,4 @@ void figures_close(struct figures *f, const struct rows *r)
             free(all[k]->x);
     }
     free(f);
-}
-
-/* --- overhead ------------------------------------------------------------------------------------------------------ */
-
-int figures_overhead(struct sample *out, const struct rows *r, int pass, bool prefill, struct err *e)
-{
-    size_t steps = 0, reps = 0;
-    double *buf;
-
-    for (int i = 0; i < r->trials; i++) {
-        steps += (size_t)r->trial[i].axis[ROWS_NEW_TOKENS];
-        reps += (size_t)r->trial[i].reps;
-    }
-    *out = (struct sample){malloc((steps + 1) * sizeof *out->x), 0};
-    buf = malloc((reps + 1) * sizeof *buf);
-    if (!out->x || !buf) {
-        free(out->x);
-        free(buf);
-        return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
-    }
-    for (int i = 0; i < r->trials; i++) {
-        const struct rows_trial *t = &r->trial[i];
-        for (int k = prefill ? 0 : 1; k < (prefill ? 1 : t->axis[ROWS_NEW_TOKENS]); k++) {
-            double with = stats_median(buf, rows_step_ms(t, pass, k, buf));
-            double without = stats_median(buf, rows_step_ms(t, 0, k, buf));
-            add(out, with / without - 1);
-        }
-    }
-    free(buf);
-    return 0;
 }

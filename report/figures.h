@@ -26,10 +26,17 @@ struct amount {
 struct phase {
     struct sample sample; /* ms: prefill, or the median decode step of each repetition */
     struct estimate ms;
-    struct estimate efficiency; /* of each repetition against the roofs taken just before and just after it */
     struct amount amount[ROWS_METRICS];
     double predicted_ms;
     struct verdict verdict;
+    const struct rows_cache *cache; /* that its data stays in; NULL: memory */
+};
+
+/* What the CPU packages took, other processes' share included. */
+struct energy {
+    struct sample joules_sample, watts_sample;
+    struct estimate joules, watts; /* n = 0 when not measured */
+    double per_token;              /* joules; of prefill: a prompt token */
 };
 
 /* Choosing the token, as a part of a decode step. */
@@ -44,7 +51,8 @@ struct figures {
     struct choosing choosing;        /* n = 0 when it was not measured */
     struct sample loop, total, tpot; /* ms of each whole repetition; loop: all decode steps together */
     struct estimate loop_ms, total_ms, tpot_ms, ttft_ms;
-    int pooled; /* decode steps of all timed repetitions, the population of: */
+    struct energy energy[2]; /* prefill, all decode steps */
+    int pooled;              /* decode steps of all timed repetitions, the population of: */
     double p50_ms, p90_ms, p99_ms;
     double work[ROWS_METRICS], work_counted[ROWS_METRICS]; /* of the whole generation: analytic; counted, NAN unless wholly */
     const char *tokens_hash;                               /* of the first repetition, or NULL */
@@ -65,8 +73,21 @@ double figures_roof_at(const struct rows_roof *roof, int64_t at_ns);
 enum { FIGURES_LABEL = 96 };
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t);
 
-/* How much longer each step takes in a counting pass than in the timing pass: ratio of step medians - 1, pooled over all trials
- * and the phase's steps. *out: malloc'ed. */
-int figures_overhead(struct sample *out, const struct rows *r, int pass, bool prefill, struct err *e);
+/* A stretch of work that was timed several times: a phase, or an op in it. */
+struct stretch {
+    const char *name;
+    double flops, bytes; /* counted or analytic, as `counted` says */
+    bool counted;
+    double analytic_flops, analytic_bytes;
+    double pass_bytes;    /* analytic, of the whole pass that it is a part of */
+    double counted_bytes; /* NAN: not counted */
+    double *ms;
+    int64_t *started_ns; /* each repetition's moment */
+    int n;
+};
+
+/* The verdict on a stretch, against the roofs of the repetitions' moments; of the cache that its data stays in, where it does.
+ */
+int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, struct err *e);
 
 #endif

@@ -9,57 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record_parts.h"
 #include "words.h"
-
-struct view {
-    json_t *root;
-    double layers;
-    bool failed; /* out of memory, or a text that is no UTF-8 */
-};
-
-static void put_json(struct view *v, json_t *object, const char *key, json_t *value)
-{
-    v->failed |= json_object_set_new(object, key, value) < 0;
-}
-
-/* Takes the text. */
-static void put_text(struct view *v, json_t *object, const char *key, struct text *t)
-{
-    put_json(v, object, key, json_stringn(t->data ? t->data : "", t->len));
-    text_free(t);
-}
-
-static void put(struct view *v, json_t *object, const char *key, const char *plain)
-{
-    put_json(v, object, key, json_string(plain ? plain : "not recorded"));
-}
-
-/* For a table cell; what is NULL is named by `otherwise`. */
-static void put_md(struct view *v, json_t *object, const char *key, const char *bytes, const char *otherwise)
-{
-    struct text t = {0};
-
-    words_markdown(&t, bytes ? bytes : otherwise);
-    put_text(v, object, key, &t);
-}
-
-static json_t *add_row(struct view *v, json_t *list)
-{
-    json_t *row = json_object();
-
-    v->failed |= json_array_append_new(list, row) < 0;
-    return row;
-}
-
-/* A list of the view, one row for each element of the document's list. */
-static void put_list(struct view *v, const char *key, const json_t *from, void (*fill)(struct view *, json_t *, const json_t *))
-{
-    json_t *list = json_array(), *element;
-    size_t i;
-
-    put_json(v, v->root, key, list);
-    json_array_foreach((json_t *)from, i, element) fill(v, add_row(v, list), element);
-}
 
 /* --- the main trial ------------------------------------------------------------------------------------------------------ */
 
@@ -104,24 +55,24 @@ static void put_identity(struct view *v, const json_t *d, const json_t *t)
     const char *started = words_string_at(d, "run.started"), *generated = words_string_at(t, "text");
     struct text text = {0}, escaped = {0};
 
-    put_md(v, v->root, "name", words_string_at(d, "run.suite"), "unnamed");
-    put_json(v, v->root, "run", json_integer(json_integer_value(words_at(d, "run.id"))));
+    view_put_md(v, v->root, "name", words_string_at(d, "run.suite"), "unnamed");
+    view_put_json(v, v->root, "run", json_integer(json_integer_value(words_at(d, "run.id"))));
     text_printf(&text, "%.10s", started ? started : "unknown");
-    put_text(v, v->root, "date", &text);
+    view_put_text(v, v->root, "date", &text);
     text_printf(&text, "%s @ %s", name ? name : "not recorded", dtype ? dtype : "unknown dtype");
     if (words_number_at(d, "model.stored_bytes") > 0)
         text_printf(&text, " (%s, stored as %s)", words_string_at(d, "model.format"), words_string_at(d, "model.stored"));
-    put_text(v, v->root, "model", &text);
-    put_md(v, v->root, "weights", words_string_at(d, "model.weights"), "not recorded");
+    view_put_text(v, v->root, "model", &text);
+    view_put_md(v, v->root, "weights", words_string_at(d, "model.weights"), "not recorded");
     words_quoted(&text, prompt ? prompt : "");
-    put_text(v, v->root, "prompt", &text);
-    put(v, v->root, "main_label", label ? label : "none: no trial was begun");
-    put(v, v->root, "kv_cache", label ? words_string_at(t, "kv_cache") : "no trial was begun");
-    put_json(v, v->root, "repetitions", json_integer(json_integer_value(words_at(t, "repetitions"))));
+    view_put_text(v, v->root, "prompt", &text);
+    view_put(v, v->root, "main_label", label ? label : "none: no trial was begun");
+    view_put(v, v->root, "kv_cache", label ? words_string_at(t, "kv_cache") : "no trial was begun");
+    view_put_json(v, v->root, "repetitions", json_integer(json_integer_value(words_at(t, "repetitions"))));
     words_quoted(&text, generated ? generated : "");
     words_markdown(&escaped, generated ? text.data : "none");
     text_free(&text);
-    put_text(v, v->root, "generated", &escaped);
+    view_put_text(v, v->root, "generated", &escaped);
 }
 
 static const char *machine_value(const json_t *d, const char *key)
@@ -158,15 +109,15 @@ static void put_setting(struct view *v, const json_t *d, const json_t *t)
 
     text_printf(&text, "%s, %lld thread%s on CPU %s", cpu ? cpu : "CPU not recorded", (long long)threads,
                 threads == 1 ? "" : "s", cpus ? cpus : "?");
-    put_text(v, v->root, "hardware", &text);
+    view_put_text(v, v->root, "hardware", &text);
     if (!t)
         text_puts(&text, "no trial was begun");
     else if (batch == 1)
         text_puts(&text, "single request (batch 1, no waiting window)");
     else
         text_printf(&text, "%lld sequences at once, same prompt (no waiting window)", (long long)batch);
-    put_text(v, v->root, "batch_policy", &text);
-    put(v, v->root, "gpu_utilization", on_cpu(d) ? "N/A (CPU only)" : "not measured");
+    view_put_text(v, v->root, "batch_policy", &text);
+    view_put(v, v->root, "gpu_utilization", on_cpu(d) ? "N/A (CPU only)" : "not measured");
 }
 
 /* "5.18 ms (13 tokens, 0.398 ms/token)" */
@@ -179,7 +130,7 @@ static void put_phase(struct view *v, const char *key, double ms, double count, 
     if (isfinite(ms) && count > 0)
         text_printf(&text, " (%.0f %s%s, %s/%s)", count, what, count == 1 ? "" : "s", words_value(each, ms / count, "ms"),
                     what);
-    put_text(v, v->root, key, &text);
+    view_put_text(v, v->root, key, &text);
 }
 
 /* "412 ms, 86.2 MB stored at 209 MB/s, peak memory 610 MB" */
@@ -197,7 +148,7 @@ static void put_loading(struct view *v, const json_t *d)
         text_printf(&text, " at %s", words_scaled(b, words_number_at(d, "model.load_bytes_per_s"), "B/s"));
     if (isfinite(took + peak))
         text_printf(&text, ", peak memory %s", words_scaled(b, peak, "B"));
-    put_text(v, v->root, "load_model", &text);
+    view_put_text(v, v->root, "load_model", &text);
 }
 
 static void put_metrics(struct view *v, const json_t *d, const json_t *t)
@@ -205,13 +156,13 @@ static void put_metrics(struct view *v, const json_t *d, const json_t *t)
     char b[WORDS_MAX];
 
     put_loading(v, d);
-    put(v, v->root, "load_tokenizer", words_value(b, words_number_at(d, "run.load_tokenizer_ms"), "ms"));
+    view_put(v, v->root, "load_tokenizer", words_value(b, words_number_at(d, "run.load_tokenizer_ms"), "ms"));
     put_phase(v, "tokenize", words_number_at(d, "run.tokenize_ms"), (double)json_array_size(words_at(d, "run.prompt_ids")),
               "token");
     put_phase(v, "prefill", words_number_at(t, "prefill.ms.median"), words_number_at(t, "prompt_tokens"), "token");
     put_phase(v, "decode_loop", words_number_at(t, "decode_loop_ms.median"), words_number_at(t, "decode.steps"), "step");
-    put(v, v->root, "total_generate", words_value(b, words_number_at(t, "total_ms.median"), "ms"));
-    put(v, v->root, "token_per_s", words_value(b, words_number_at(t, "token_per_s"), "tokens/s"));
+    view_put(v, v->root, "total_generate", words_value(b, words_number_at(t, "total_ms.median"), "ms"));
+    view_put(v, v->root, "token_per_s", words_value(b, words_number_at(t, "token_per_s"), "tokens/s"));
 }
 
 /* --- outcome ---------------------------------------------------------------------------------------------------------------
@@ -223,16 +174,16 @@ static void put_outcome(struct view *v, const json_t *d)
     bool ended = words_string_at(d, "run.finished") && outcome;
     bool whole = ended && (strcmp(outcome, "held") == 0 || strcmp(outcome, "not held") == 0);
 
-    put_md(v, v->root, "question", words_string_at(d, "run.question"), "not recorded");
-    put(v, v->root, "outcome",
-        !ended              ? "unfinished"
-        : !whole            ? outcome
-        : outcome[0] == 'h' ? "all claims held"
-                            : "not every claim held");
+    view_put_md(v, v->root, "question", words_string_at(d, "run.question"), "not recorded");
+    view_put(v, v->root, "outcome",
+             !ended              ? "unfinished"
+             : !whole            ? outcome
+             : outcome[0] == 'h' ? "all claims held"
+                                 : "not every claim held");
     if (whole)
-        put(v, v->root, "unfinished", "");
+        view_put(v, v->root, "unfinished", "");
     else
-        put_md(v, v->root, "unfinished", problem, "no end was recorded: it is still running, or it was killed");
+        view_put_md(v, v->root, "unfinished", problem, "no end was recorded: it is still running, or it was killed");
 }
 
 static void fill_claim(struct view *v, json_t *row, const json_t *claim)
@@ -240,9 +191,9 @@ static void fill_claim(struct view *v, json_t *row, const json_t *claim)
     const char *result = words_string_at(claim, "result"), *text = words_string_at(claim, "text");
     char *spec = text ? NULL : json_dumps(words_at(claim, "spec"), JSON_COMPACT);
 
-    put(v, row, "result", result ? result : "not evaluated");
-    put_md(v, row, "claim", text ? text : spec, "not recorded");
-    put_md(v, row, "evidence", words_string_at(claim, "evidence"), "the run ended before it was evaluated");
+    view_put(v, row, "result", result ? result : "not evaluated");
+    view_put_md(v, row, "claim", text ? text : spec, "not recorded");
+    view_put_md(v, row, "evidence", words_string_at(claim, "evidence"), "the run ended before it was evaluated");
     free(spec);
 }
 
@@ -250,19 +201,21 @@ static void put_verdict(struct view *v, json_t *list, const json_t *trial, const
 {
     const json_t *p = words_at(trial, phase);
     const char *kind = words_string_at(p, "verdict.kind");
+    struct text verdict = {0};
     char b[WORDS_MAX];
 
     if (!kind)
         return;
-    json_t *row = add_row(v, list);
-    put(v, row, "phase", phase);
-    put_md(v, row, "trial", words_string_at(trial, "label"), "?");
-    put(v, row, "verdict", kind);
-    put(v, row, "of_roof", words_percent(b, words_number_at(p, "verdict.efficiency")));
-    put(v, row, "ai", words_value(b, words_number_at(p, "verdict.ai"), ""));
-    put(v, row, "gflops", words_value(b, words_number_at(p, "verdict.gflops"), ""));
-    put(v, row, "gbps", words_value(b, words_number_at(p, "verdict.gbps"), ""));
-    put_md(v, row, "work", words_string_at(p, "verdict.source"), "not known");
+    json_t *row = view_add_row(v, list);
+    view_put(v, row, "phase", phase);
+    view_put_md(v, row, "trial", words_string_at(trial, "label"), "?");
+    text_printf(&verdict, "%s%s", kind, words_string_at(p, "verdict.cache") ? ", in cache" : "");
+    view_put_text(v, row, "verdict", &verdict);
+    view_put(v, row, "of_roof", words_percent(b, words_number_at(p, "verdict.efficiency")));
+    view_put(v, row, "ai", words_value(b, words_number_at(p, "verdict.ai"), ""));
+    view_put(v, row, "gflops", words_value(b, words_number_at(p, "verdict.gflops"), ""));
+    view_put(v, row, "gbps", words_value(b, words_number_at(p, "verdict.gbps"), ""));
+    view_put_md(v, row, "work", words_string_at(p, "verdict.source"), "not known");
 }
 
 static void put_verdicts(struct view *v, const json_t *d)
@@ -270,7 +223,7 @@ static void put_verdicts(struct view *v, const json_t *d)
     json_t *list = json_array(), *trial;
     size_t i;
 
-    put_json(v, v->root, "verdicts", list);
+    view_put_json(v, v->root, "verdicts", list);
     json_array_foreach((json_t *)words_at(d, "trials"), i, trial) put_verdict(v, list, trial, "prefill");
     json_array_foreach((json_t *)words_at(d, "trials"), i, trial) put_verdict(v, list, trial, "decode");
 }
@@ -283,18 +236,18 @@ static void fill_trial(struct view *v, json_t *row, const json_t *t)
     char b[WORDS_MAX];
     bool decodes = words_number_at(t, "new_tokens") > 1;
 
-    put_md(v, row, "trial", words_string_at(t, "label"), "?");
-    put(v, row, "prefill", words_estimate(b, words_at(t, "prefill.ms"), ""));
-    put(v, row, "ttft", words_estimate(b, words_at(t, "ttft_ms"), ""));
-    put(v, row, "step", decodes ? words_estimate(b, words_at(t, "decode.ms"), "") : "no decode");
-    put(v, row, "tpot", decodes ? words_estimate(b, words_at(t, "tpot_ms"), "") : "no decode");
-    put(v, row, "total", words_estimate(b, words_at(t, "total_ms"), ""));
-    put(v, row, "rate", words_value(b, words_number_at(t, "token_per_s"), ""));
-    put_json(v, row, "timed", json_integer(json_integer_value(words_at(t, "repetitions"))));
-    put(v, row, "remark",
-        !json_is_true(words_at(t, "planned_done")) ? "not all planned repetitions"
-        : json_is_true(words_at(t, "unconverged")) ? "interval wider than asked"
-                                                   : "");
+    view_put_md(v, row, "trial", words_string_at(t, "label"), "?");
+    view_put(v, row, "prefill", words_estimate(b, words_at(t, "prefill.ms"), ""));
+    view_put(v, row, "ttft", words_estimate(b, words_at(t, "ttft_ms"), ""));
+    view_put(v, row, "step", decodes ? words_estimate(b, words_at(t, "decode.ms"), "") : "no decode");
+    view_put(v, row, "tpot", decodes ? words_estimate(b, words_at(t, "tpot_ms"), "") : "no decode");
+    view_put(v, row, "total", words_estimate(b, words_at(t, "total_ms"), ""));
+    view_put(v, row, "rate", words_value(b, words_number_at(t, "token_per_s"), ""));
+    view_put_json(v, row, "timed", json_integer(json_integer_value(words_at(t, "repetitions"))));
+    view_put(v, row, "remark",
+             !json_is_true(words_at(t, "planned_done")) ? "not all planned repetitions"
+             : json_is_true(words_at(t, "unconverged")) ? "interval wider than asked"
+                                                        : "");
 }
 
 /* Greedy has no settings: it takes the largest logit. */
@@ -303,23 +256,23 @@ static void fill_choosing(struct view *v, json_t *row, const json_t *t)
     char b[WORDS_MAX];
     struct text share = {0};
 
-    put_md(v, row, "trial", words_string_at(t, "label"), "?");
-    put_md(v, row, "settings", words_string_at(t, "sampling"), "the largest logit");
-    put(v, row, "ms", words_estimate(b, words_at(t, "sample.ms"), ""));
-    put(v, row, "each", words_value(b, words_number_at(t, "sample.us_per_token"), ""));
+    view_put_md(v, row, "trial", words_string_at(t, "label"), "?");
+    view_put_md(v, row, "settings", words_string_at(t, "sampling"), "the largest logit");
+    view_put(v, row, "ms", words_estimate(b, words_at(t, "sample.ms"), ""));
+    view_put(v, row, "each", words_value(b, words_number_at(t, "sample.us_per_token"), ""));
     text_puts(&share, words_percent(b, words_number_at(t, "sample.share.median")));
     if (isfinite(words_number_at(t, "sample.share.lo"))) {
         text_printf(&share, " [%s, ", words_value(b, 100 * words_number_at(t, "sample.share.lo"), ""));
         text_printf(&share, "%s]", words_value(b, 100 * words_number_at(t, "sample.share.hi"), ""));
     }
-    put_text(v, row, "share", &share);
+    view_put_text(v, row, "share", &share);
 }
 
 static void fill_file(struct view *v, json_t *row, const json_t *f)
 {
-    put_md(v, row, "path", words_string_at(f, "path"), "?");
-    put_json(v, row, "bytes", json_integer(json_integer_value(words_at(f, "bytes"))));
-    put_md(v, row, "sha256", words_string_at(f, "sha256"), "?");
+    view_put_md(v, row, "path", words_string_at(f, "path"), "?");
+    view_put_json(v, row, "bytes", json_integer(json_integer_value(words_at(f, "bytes"))));
+    view_put_md(v, row, "sha256", words_string_at(f, "sha256"), "?");
 }
 
 static void fill_step(struct view *v, json_t *row, const json_t *s)
@@ -330,15 +283,15 @@ static void fill_step(struct view *v, json_t *row, const json_t *s)
 
     text_printf(&text, "%lld%s", (long long)json_integer_value(words_at(s, "step")),
                 json_integer_value(words_at(s, "step")) == 0 ? " (prefill)" : "");
-    put_text(v, row, "step", &text);
-    put(v, row, "ms", words_value(b, words_number_at(s, "ms"), ""));
+    view_put_text(v, row, "step", &text);
+    view_put(v, row, "ms", words_value(b, words_number_at(s, "ms"), ""));
     double held = words_number_at(s, "kv_len");
     text_printf(&text, isfinite(held) ? "%.0f" : "not measured", held);
-    put_text(v, row, "kv_len", &text);
+    view_put_text(v, row, "kv_len", &text);
     words_quoted(&quoted, token ? token : "");
     words_markdown(&text, token ? quoted.data : "not measured");
     text_free(&quoted);
-    put_text(v, row, "token", &text);
+    view_put_text(v, row, "token", &text);
 }
 
 static void put_cache_sizes(struct view *v, json_t *row, const json_t *t)
@@ -352,20 +305,20 @@ static void put_cache_sizes(struct view *v, json_t *row, const json_t *t)
     json_array_foreach((json_t *)shape, i, n)
         text_printf(&text, "%s%" JSON_INTEGER_FORMAT, i ? ", " : "(", json_integer_value(n));
     text_puts(&text, json_array_size(shape) ? ")" : "no cache in this arm");
-    put_text(v, row, "shape", &text);
+    view_put_text(v, row, "shape", &text);
     text_printf(&text, isfinite(formula) ? "%.0f" : "not computed", formula);
     if (!json_array_size(shape))
         text_puts(&text, ", were it kept");
-    put_text(v, row, "formula", &text);
+    view_put_text(v, row, "formula", &text);
     text_printf(&text, isfinite(allocated) ? "%.0f" : "not recorded", allocated);
     if (!json_array_size(shape) && allocated * v->layers == formula)
         text_puts(&text, ", one layer while it is computed");
-    put_text(v, row, "allocated", &text);
+    view_put_text(v, row, "allocated", &text);
 }
 
 static void fill_cache(struct view *v, json_t *row, const json_t *t)
 {
-    put_md(v, row, "trial", words_string_at(t, "label"), "?");
+    view_put_md(v, row, "trial", words_string_at(t, "label"), "?");
     put_cache_sizes(v, row, t);
 }
 
@@ -381,14 +334,14 @@ static void put_cache(struct view *v, const json_t *d, const json_t *t)
                     2 * layers * heads * dim, words_number_at(d, "model.kv_bytes_per_token"));
     else
         text_puts(&text, "an amount that was not recorded");
-    put_text(v, v->root, "kv_per_token", &text);
+    view_put_text(v, v->root, "kv_per_token", &text);
     json_t *own = json_object();
     put_cache_sizes(v, own, t);
-    put_json(v, v->root, "kv_shape", json_incref(json_object_get(own, "shape")));
-    put_json(v, v->root, "kv_formula", json_incref(json_object_get(own, "formula")));
-    put_json(v, v->root, "kv_allocated", json_incref(json_object_get(own, "allocated")));
+    view_put_json(v, v->root, "kv_shape", json_incref(json_object_get(own, "shape")));
+    view_put_json(v, v->root, "kv_formula", json_incref(json_object_get(own, "formula")));
+    view_put_json(v, v->root, "kv_allocated", json_incref(json_object_get(own, "allocated")));
     json_decref(own);
-    put_list(v, "caches", words_at(d, "trials"), fill_cache);
+    view_put_list(v, "caches", words_at(d, "trials"), fill_cache);
 }
 
 static void fill_fit(struct view *v, json_t *row, const json_t *f)
@@ -401,18 +354,18 @@ static void fill_fit(struct view *v, json_t *row, const json_t *f)
     text_printf(&text, "cache %s, prompt %.0f", kv ? kv : "?", words_number_at(f, "arm.prompt_tokens"));
     if (!is_greedy(words_at(f, "arm")))
         text_printf(&text, ", %s", words_string_at(f, "arm.strategy"));
-    put_text(v, row, "arm", &text);
-    put_md(v, row, "metric", words_string_at(f, "metric"), "?");
-    put_md(v, row, "source", words_string_at(f, "source"), "?");
+    view_put_text(v, row, "arm", &text);
+    view_put_md(v, row, "metric", words_string_at(f, "metric"), "?");
+    view_put_md(v, row, "source", words_string_at(f, "source"), "?");
     text_puts(&text, words_value(b, words_number_at(f, "exponent"), ""));
     if (isfinite(words_number_at(f, "lo")))
         text_printf(&text, " [%s, %s]", words_value(low, words_number_at(f, "lo"), ""),
                     words_value(high, words_number_at(f, "hi"), ""));
-    put_text(v, row, "exponent", &text);
-    put(v, row, "here", words_value(b, words_number_at(f, "theory_here"), ""));
-    put_md(v, row, "theory", words_string_at(f, "theory"), "none stated");
+    view_put_text(v, row, "exponent", &text);
+    view_put(v, row, "here", words_value(b, words_number_at(f, "theory_here"), ""));
+    view_put_md(v, row, "theory", words_string_at(f, "theory"), "none stated");
     text_printf(&text, isfinite(lo) ? "%.0f to %.0f" : "none stated", lo, hi);
-    put_text(v, row, "limits", &text);
+    view_put_text(v, row, "limits", &text);
 }
 
 /* The number of a reason in the list of reasons, which grows when it is new. */
@@ -429,13 +382,13 @@ static void put_reason(struct view *v, json_t *row, const char *why)
             break;
     }
     if (i == json_array_size(reasons)) {
-        reason = add_row(v, reasons);
-        put(v, reason, "reason", text.data);
-        put_json(v, reason, "number", json_integer((json_int_t)i + 1));
+        reason = view_add_row(v, reasons);
+        view_put(v, reason, "reason", text.data);
+        view_put_json(v, reason, "number", json_integer((json_int_t)i + 1));
     }
     text_free(&text);
     text_printf(&text, "see %zu", i + 1);
-    put_text(v, row, "why", &text);
+    view_put_text(v, row, "why", &text);
 }
 
 static void put_amount(struct view *v, json_t *list, const json_t *trial, const char *phase, const char *metric)
@@ -447,17 +400,17 @@ static void put_amount(struct view *v, json_t *list, const json_t *trial, const 
 
     if (!a)
         return;
-    json_t *row = add_row(v, list);
+    json_t *row = view_add_row(v, list);
     double counted = words_number_at(a, "counted");
-    put_md(v, row, "trial", words_string_at(trial, "label"), "?");
-    put(v, row, "phase", phase);
-    put(v, row, "metric", bytes ? "bytes from memory" : "FLOPs");
-    put(v, row, "analytic", words_scaled(b, words_number_at(a, "analytic"), unit[bytes]));
-    put(v, row, "counted", isfinite(counted) ? words_scaled(b, counted, unit[bytes]) : "not counted");
-    put(v, row, "error", isfinite(counted) ? words_change(b, words_number_at(a, "error")) : "none");
-    put(v, row, "provenance", isfinite(counted) ? words_string_at(a, "provenance") : "analytic");
+    view_put_md(v, row, "trial", words_string_at(trial, "label"), "?");
+    view_put(v, row, "phase", phase);
+    view_put(v, row, "metric", bytes ? "bytes from memory" : "FLOPs");
+    view_put(v, row, "analytic", words_scaled(b, words_number_at(a, "analytic"), unit[bytes]));
+    view_put(v, row, "counted", isfinite(counted) ? words_scaled(b, counted, unit[bytes]) : "not counted");
+    view_put(v, row, "error", isfinite(counted) ? words_change(b, words_number_at(a, "error")) : "none");
+    view_put(v, row, "provenance", isfinite(counted) ? words_string_at(a, "provenance") : "analytic");
     if (isfinite(counted))
-        put_md(v, row, "why", words_string_at(a, "why"), "");
+        view_put_md(v, row, "why", words_string_at(a, "why"), "");
     else
         put_reason(v, row, words_string_at(a, "why") ? words_string_at(a, "why") : "no reason was recorded");
 }
@@ -468,8 +421,8 @@ static void put_amounts(struct view *v, const json_t *d)
     json_t *list = json_array(), *trial;
     size_t i;
 
-    put_json(v, v->root, "amounts", list);
-    put_json(v, v->root, "reasons", json_array());
+    view_put_json(v, v->root, "amounts", list);
+    view_put_json(v, v->root, "reasons", json_array());
     json_array_foreach((json_t *)words_at(d, "trials"), i, trial)
     {
         for (int p = 0; p < 2; p++) {
@@ -485,79 +438,17 @@ static void fill_roof(struct view *v, json_t *row, const json_t *r)
     char b[WORDS_MAX], low[WORDS_MAX], high[WORDS_MAX];
     struct text text = {0};
 
-    put_md(v, row, "roof", words_string_at(r, "name"), "?");
-    put_md(v, row, "level", words_string_at(r, "level"), "?");
-    put(v, row, "value", words_scaled(b, words_number_at(r, "value"), unit ? unit : ""));
+    view_put_md(v, row, "roof", words_string_at(r, "name"), "?");
+    view_put_md(v, row, "level", words_string_at(r, "level"), "?");
+    view_put(v, row, "value", words_scaled(b, words_number_at(r, "value"), unit ? unit : ""));
     if (json_integer_value(words_at(r, "n")) > 1)
         text_printf(&text, "%s to %s", words_scaled(low, words_number_at(r, "lo"), unit ? unit : ""),
                     words_scaled(high, words_number_at(r, "hi"), unit ? unit : ""));
     else
         text_puts(&text, "one round");
-    put_text(v, row, "spread", &text);
-    put_json(v, row, "rounds", json_integer(json_integer_value(words_at(r, "n"))));
-    put_md(v, row, "how", words_string_at(r, "how"), "not recorded");
-}
-
-/* --- method ----------------------------------------------------------------------------------------------------------------
- */
-
-static void fill_fact(struct view *v, json_t *row, const json_t *fact)
-{
-    put_md(v, row, "key", words_string_at(fact, "key"), "?");
-    put_md(v, row, "value", words_string_at(fact, "value"), "not recorded");
-    put_md(v, row, "source", words_string_at(fact, "source"), "?");
-}
-
-static void fill_calibration(struct view *v, json_t *row, const json_t *c)
-{
-    bool accepted = json_is_true(words_at(c, "accepted"));
-    struct text text = {0};
-    char b[WORDS_MAX];
-
-    put_md(v, row, "metric", words_string_at(c, "metric"), "?");
-    put_md(v, row, "event", words_string_at(c, "event"), "?");
-    put_md(v, row, "kernel", words_string_at(c, "kernel"), "?");
-    double off = words_number_at(c, "rel_error");
-    text_printf(&text, isfinite(off) ? "%.2f %%" : "no reading", 100 * off);
-    put_text(v, row, "error", &text);
-    put(v, row, "limit", words_percent(b, words_number_at(c, "limit")));
-    text_puts(&text, accepted ? "accepted" : "refused: ");
-    words_markdown(&text, accepted || !words_string_at(c, "why") ? "" : words_string_at(c, "why"));
-    put_text(v, row, "verdict", &text);
-}
-
-static void fill_overhead(struct view *v, json_t *row, const json_t *o)
-{
-    char b[WORDS_MAX];
-
-    put_md(v, row, "phase", words_string_at(o, "phase"), "?");
-    put_md(v, row, "pass", words_string_at(o, "pass"), "?");
-    put(v, row, "slower", words_change(b, words_number_at(o, "ratio.median")));
-}
-
-static void fill_absent(struct view *v, json_t *row, const json_t *a)
-{
-    put_md(v, row, "what", words_string_at(a, "what"), "?");
-    put_md(v, row, "why", words_string_at(a, "why"), "no reason was recorded");
-}
-
-static void put_method(struct view *v, const json_t *d)
-{
-    double rejected = words_number_at(d, "rejected");
-    struct text text = {0};
-
-    put_md(v, v->root, "conventions", words_string_at(d, "run.conventions"), "not recorded");
-    text_printf(&text, isfinite(rejected) ? "%.0f" : "an unknown number of", rejected);
-    put_text(v, v->root, "rejected", &text);
-    put_list(v, "calibrations", words_at(d, "calibrations"), fill_calibration);
-    put_list(v, "overheads", words_at(d, "overhead"), fill_overhead);
-    put_list(v, "absent", words_at(d, "absent"), fill_absent);
-    put_list(v, "machine", words_at(d, "machine"), fill_fact);
-    put_md(v, v->root, "command", words_string_at(d, "run.command"), "not recorded");
-    put_md(v, v->root, "version", words_string_at(d, "run.version"), "not recorded");
-    put_md(v, v->root, "compiler", words_string_at(d, "run.compiler"), "not recorded");
-    put_md(v, v->root, "backend", words_string_at(d, "run.backend"), "not recorded");
-    put_md(v, v->root, "backend_about", words_string_at(d, "run.backend_about"), "not described");
+    view_put_text(v, row, "spread", &text);
+    view_put_json(v, row, "rounds", json_integer(json_integer_value(words_at(r, "n"))));
+    view_put_md(v, row, "how", words_string_at(r, "how"), "not recorded");
 }
 
 int record_view(json_t **out, const json_t *document, struct err *e)
@@ -569,19 +460,21 @@ int record_view(json_t **out, const json_t *document, struct err *e)
     put_setting(&v, document, t);
     put_metrics(&v, document, t);
     put_outcome(&v, document);
-    put_list(&v, "claims", words_at(document, "claims"), fill_claim);
+    view_put_list(&v, "claims", words_at(document, "claims"), fill_claim);
     put_verdicts(&v, document);
-    put_list(&v, "trials", words_at(document, "trials"), fill_trial);
-    put_list(&v, "choosing", words_at(document, "trials"), fill_choosing);
-    put(&v, v.root, "no_files",
-        words_string_at(document, "model.format") ? "none: the weights were made, not read" : "not recorded");
-    put_list(&v, "files", words_at(document, "model_files"), fill_file);
-    put_list(&v, "steps", words_at(t, "steps"), fill_step);
+    view_put_list(&v, "trials", words_at(document, "trials"), fill_trial);
+    view_put_list(&v, "choosing", words_at(document, "trials"), fill_choosing);
+    view_put(&v, v.root, "no_files",
+             words_string_at(document, "model.format") ? "none: the weights were made, not read" : "not recorded");
+    view_put_list(&v, "files", words_at(document, "model_files"), fill_file);
+    view_put_list(&v, "steps", words_at(t, "steps"), fill_step);
     put_cache(&v, document, t);
-    put_list(&v, "fits", words_at(document, "fits"), fill_fit);
+    view_put_list(&v, "fits", words_at(document, "fits"), fill_fit);
     put_amounts(&v, document);
-    put_list(&v, "roofs", words_at(document, "roofs"), fill_roof);
-    put_method(&v, document);
+    view_put_list(&v, "roofs", words_at(document, "roofs"), fill_roof);
+    record_put_energy(&v, document);
+    record_put_ops(&v, t);
+    record_put_method(&v, document);
     if (v.failed) {
         json_decref(v.root);
         return err_set(e, ERR_MEMORY,

@@ -10,62 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cursor.h"
+
 const char *const rows_axis_names[ROWS_AXES] = {
     [ROWS_KV_CACHE] = "kv_cache",     [ROWS_BATCH] = "batch",       [ROWS_PROMPT_TOKENS] = "prompt_tokens",
     [ROWS_NEW_TOKENS] = "new_tokens", [ROWS_STRATEGY] = "strategy",
 };
 
 const char *const rows_metric_names[ROWS_METRICS] = {[ROWS_FLOPS] = "flops", [ROWS_BYTES] = "dram_read_bytes"};
-
-/* A query being read. */
-struct cursor {
-    struct store *s;
-    sqlite3_stmt *st;
-    int code; /* 0, or what went wrong */
-    struct err *e;
-};
-
-static struct cursor cursor_open(struct store *s, const char *sql, int64_t run, struct err *e)
-{
-    struct cursor c = {.s = s, .e = e};
-
-    if (sqlite3_prepare_v2(store_handle(s), sql, -1, &c.st, NULL) != SQLITE_OK || sqlite3_bind_int64(c.st, 1, run) != SQLITE_OK)
-        c.code = store_error(s, e);
-    return c;
-}
-
-static bool cursor_next(struct cursor *c)
-{
-    if (c->code < 0)
-        return false;
-    int got = sqlite3_step(c->st);
-    if (got != SQLITE_ROW && got != SQLITE_DONE)
-        c->code = store_error(c->s, c->e);
-    return got == SQLITE_ROW;
-}
-
-static int cursor_close(struct cursor *c)
-{
-    sqlite3_finalize(c->st);
-    return c->code;
-}
-
-static int cursor_int(const struct cursor *c, int column)
-{
-    return sqlite3_column_int(c->st, column);
-}
-
-static double cursor_real(const struct cursor *c, int column)
-{
-    return sqlite3_column_type(c->st, column) == SQLITE_NULL ? NAN : sqlite3_column_double(c->st, column);
-}
-
-static void cursor_text(const struct cursor *c, int column, char *buf, size_t size)
-{
-    const unsigned char *t = sqlite3_column_text(c->st, column);
-
-    snprintf(buf, size, "%s", t ? (const char *)t : "");
-}
 
 /* The schema lets no other word in. */
 static int cursor_strategy(const struct cursor *c, int column)
@@ -77,36 +29,6 @@ static int cursor_strategy(const struct cursor *c, int column)
     while (i < STRATEGY_COUNT - 1 && strcmp(strategy_names[i], name) != 0)
         i++;
     return i;
-}
-
-static void out_of_memory(struct cursor *c)
-{
-    c->code = err_set(c->e, ERR_MEMORY, "out of memory for the rows of a run");
-}
-
-/* Room for element n, zeroed; capacity doubles at the powers of two. NULL with the cursor failed and the old array as it was.
- */
-static void *grow(struct cursor *c, void *array, int n, size_t size)
-{
-    if ((n & (n - 1)) == 0)
-        array = realloc(array, (size_t)(n ? 2 * n : 1) * size);
-    if (!array) {
-        out_of_memory(c);
-        return NULL;
-    }
-    memset((char *)array + (size_t)n * size, 0, size);
-    return array;
-}
-
-static double *nan_array(struct cursor *c, int n)
-{
-    double *x = malloc((size_t)n * sizeof *x);
-
-    if (!x)
-        out_of_memory(c);
-    for (int i = 0; x && i < n; i++)
-        x[i] = NAN;
-    return x;
 }
 
 static int load_run(struct rows *out, struct store *s, struct err *e)
@@ -134,12 +56,12 @@ static int load_trials(struct rows *out, struct store *s, struct err *e)
                                   out->run, e);
 
     while (cursor_next(&c)) {
-        struct rows_trial *more = grow(&c, out->trial, out->trials, sizeof *more);
+        struct rows_trial *more = cursor_grow(&c, out->trial, out->trials, sizeof *more);
         if (!more)
             break;
         out->trial = more;
         struct rows_trial *t = &more[out->trials++];
-        t->id = sqlite3_column_int64(c.st, 0);
+        t->id = cursor_int64(&c, 0);
         for (int a = 0; a < ROWS_STRATEGY; a++)
             t->axis[a] = cursor_int(&c, 1 + a);
         t->unconverged = cursor_int(&c, 5);
@@ -152,7 +74,7 @@ static int load_trials(struct rows *out, struct store *s, struct err *e)
         }
         t->predicted = malloc((size_t)steps * sizeof *t->predicted);
         if (!t->predicted) {
-            out_of_memory(&c);
+            cursor_out_of_memory(&c);
             break;
         }
         for (int i = 0; i < steps; i++)
@@ -177,7 +99,7 @@ static int load_predictions(struct rows *out, struct store *s, struct err *e)
                                   out->run, e);
 
     while (cursor_next(&c)) {
-        struct rows_trial *t = trial_by_id(out, sqlite3_column_int64(c.st, 0));
+        struct rows_trial *t = trial_by_id(out, cursor_int64(&c, 0));
         int step = cursor_int(&c, 1);
         if (!t || step < 0 || step >= t->axis[ROWS_NEW_TOKENS])
             continue;
@@ -193,7 +115,7 @@ static int pass_index(struct rows *out, struct cursor *c, const char *name)
     for (int i = 0; i < out->passes; i++)
         if (strcmp(out->pass[i], name) == 0)
             return i;
-    char(*more)[sizeof *out->pass] = grow(c, out->pass, out->passes, sizeof *more);
+    char(*more)[sizeof *out->pass] = cursor_grow(c, out->pass, out->passes, sizeof *more);
     if (!more)
         return 0;
     out->pass = more;
@@ -204,29 +126,36 @@ static int pass_index(struct rows *out, struct cursor *c, const char *name)
 static int load_repetitions(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(s,
-                                  "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash, r.started_ns FROM repetition r "
+                                  "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash, r.started_ns, r.ordinal, "
+                                  "r.prefill_ns / 1e6, r.wall_ns / 1e6, row_number() OVER (ORDER BY r.id) - "
+                                  "row_number() OVER (PARTITION BY r.trial ORDER BY r.id) AS visit FROM repetition r "
                                   "JOIN trial t ON t.id = r.trial WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
                                   out->run, e);
     char pass[32];
 
     pass_index(out, &c, "time");
     while (cursor_next(&c)) {
-        struct rows_trial *t = trial_by_id(out, sqlite3_column_int64(c.st, 0));
-        struct rows_repetition *more = t ? grow(&c, t->rep, t->reps, sizeof *more) : NULL;
+        struct rows_trial *t = trial_by_id(out, cursor_int64(&c, 0));
+        struct rows_repetition *more = t ? cursor_grow(&c, t->rep, t->reps, sizeof *more) : NULL;
         if (!more)
             continue;
         t->rep = more;
         struct rows_repetition *r = &more[t->reps++];
-        r->id = sqlite3_column_int64(c.st, 1);
+        r->id = cursor_int64(&c, 1);
         cursor_text(&c, 2, pass, sizeof pass);
         r->pass = pass_index(out, &c, pass);
         r->warmup = cursor_int(&c, 3);
         cursor_text(&c, 4, r->tokens_hash, sizeof r->tokens_hash);
-        r->started_ns = sqlite3_column_int64(c.st, 5);
-        r->ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
-        r->sample_ms = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
+        r->started_ns = cursor_int64(&c, 5);
+        r->ordinal = cursor_int(&c, 6);
+        r->visit = cursor_int(&c, 9);
+        r->bare[0] = cursor_real(&c, 7);
+        r->bare[1] = cursor_real(&c, 8) - r->bare[0];
+        r->energy[0] = r->energy[1] = NAN;
+        r->ms = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
+        r->sample_ms = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
         for (int m = 0; m < ROWS_METRICS; m++)
-            r->counted[m] = nan_array(&c, t->axis[ROWS_NEW_TOKENS]);
+            r->counted[m] = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
     }
     return cursor_close(&c);
 }
@@ -255,7 +184,7 @@ static int load_steps(struct rows *out, struct store *s, struct err *e)
     struct place at = {0};
 
     while (cursor_next(&c)) {
-        struct rows_repetition *r = place_find(out, &at, sqlite3_column_int64(c.st, 0));
+        struct rows_repetition *r = place_find(out, &at, cursor_int64(&c, 0));
         int step = cursor_int(&c, 1);
         if (!r || step < 0 || step >= out->trial[at.trial].axis[ROWS_NEW_TOKENS])
             continue;
@@ -276,7 +205,7 @@ static int load_readings(struct rows *out, struct store *s, struct err *e)
     struct place at = {0};
 
     while (cursor_next(&c)) {
-        struct rows_repetition *r = place_find(out, &at, sqlite3_column_int64(c.st, 0));
+        struct rows_repetition *r = place_find(out, &at, cursor_int64(&c, 0));
         if (!r)
             continue;
         struct rows_trial *t = &out->trial[at.trial];
@@ -294,6 +223,38 @@ static int load_readings(struct rows *out, struct store *s, struct err *e)
     return cursor_close(&c);
 }
 
+/* Of a phase whose every step has a reading. */
+static int load_energy(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(
+        s,
+        "SELECT r.id, g.step > 0, sum(g.value), count(g.value), t.new_tokens FROM trial t JOIN repetition r ON r.trial = t.id "
+        "JOIN reading g ON g.repetition = r.id WHERE t.run = ?1 AND g.metric = 'energy_j' GROUP BY t.ordinal, r.id, "
+        "g.step > 0 ORDER BY t.ordinal, r.id",
+        out->run, e);
+    struct place at = {0};
+
+    while (cursor_next(&c)) {
+        struct rows_repetition *r = place_find(out, &at, cursor_int64(&c, 0));
+        bool decode = cursor_int(&c, 1);
+        if (r && cursor_int(&c, 3) == (decode ? cursor_int(&c, 4) - 1 : 1))
+            r->energy[decode] = cursor_real(&c, 2);
+    }
+    return cursor_close(&c);
+}
+
+static int load_caches(struct rows *out, struct store *s, struct err *e)
+{
+    struct cursor c = cursor_open(s, "SELECT level, bytes FROM cache WHERE run = ?1 ORDER BY bytes", out->run, e);
+
+    while (cursor_next(&c) && out->caches < ROWS_CACHES) {
+        struct rows_cache *cache = &out->cache[out->caches++];
+        cursor_text(&c, 0, cache->level, sizeof cache->level);
+        cache->bytes = cursor_real(&c, 1);
+    }
+    return cursor_close(&c);
+}
+
 static struct rows_roof *roof_add(struct rows *out, struct cursor *c)
 {
     struct rows_roof *more;
@@ -303,7 +264,7 @@ static struct rows_roof *roof_add(struct rows *out, struct cursor *c)
     for (int i = 0; i < out->roofs; i++)
         if (strcmp(out->roof[i].name, name) == 0 && out->roof[i].threads == cursor_int(c, 3))
             return &out->roof[i];
-    more = grow(c, out->roof, out->roofs, sizeof *more);
+    more = cursor_grow(c, out->roof, out->roofs, sizeof *more);
     if (!more)
         return NULL;
     out->roof = more;
@@ -323,12 +284,12 @@ static int load_roofs(struct rows *out, struct store *s, struct err *e)
 
     while (cursor_next(&c)) {
         struct rows_roof *roof = roof_add(out, &c);
-        struct rows_round *more = roof ? grow(&c, roof->round, roof->rounds, sizeof *more) : NULL;
+        struct rows_round *more = roof ? cursor_grow(&c, roof->round, roof->rounds, sizeof *more) : NULL;
         if (!more)
             continue;
         roof->round = more;
-        more[roof->rounds++] = (struct rows_round){
-            .round = cursor_int(&c, 5), .value = cursor_real(&c, 6), .at_ns = sqlite3_column_int64(c.st, 7)};
+        more[roof->rounds++] =
+            (struct rows_round){.round = cursor_int(&c, 5), .value = cursor_real(&c, 6), .at_ns = cursor_int64(&c, 7)};
     }
     return cursor_close(&c);
 }
@@ -354,7 +315,8 @@ static int load_why(struct rows *out, struct store *s, enum rows_metric m, struc
 static int load_parts(struct rows *out, struct store *s, struct err *e)
 {
     static int (*const part[])(struct rows *, struct store *, struct err *) = {
-        load_run, load_trials, load_predictions, load_repetitions, load_steps, load_readings, load_roofs,
+        load_run,      load_trials, load_predictions, load_repetitions, load_steps,
+        load_readings, load_energy, load_caches,      load_roofs,
     };
     int code = 0;
 
@@ -405,6 +367,14 @@ const struct rows_roof *rows_find_roof(const struct rows *r, const char *name)
         if (r->roof[i].threads == r->threads && strcmp(r->roof[i].name, name) == 0)
             return &r->roof[i];
     return NULL;
+}
+
+const struct rows_repetition *rows_first_stepped(const struct rows_trial *t)
+{
+    for (int i = 0; i < t->reps; i++)
+        if (!isfinite(t->rep[i].bare[0]))
+            return &t->rep[i];
+    return t->rep;
 }
 
 int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf)

@@ -24,8 +24,12 @@ struct rows_prediction {
 
 struct rows_repetition {
     int64_t id, started_ns;
-    int pass; /* index into struct rows.pass; 0 is 'time' */
+    int pass;    /* index into struct rows.pass; 0 is 'time' */
+    int ordinal; /* of execution within the run */
+    int visit;   /* the same for executions of the trial with none of another trial between them */
     bool warmup;
+    double bare[2];   /* of pass 'bare': ms of prefill, of all decode steps; else NAN */
+    double energy[2]; /* J of prefill, of all decode steps; NAN: not wholly measured */
     char tokens_hash[24];
     double *ms;                    /* [new_tokens], by step; NAN: no such row */
     double *sample_ms;             /* [new_tokens]: the part of it that chose the token */
@@ -57,6 +61,12 @@ struct rows_roof {
     int rounds;
 };
 
+struct rows_cache { /* what the run's threads can hold together */
+    char level[8];  /* "l2", "l3" */
+    double bytes;
+};
+enum { ROWS_CACHES = 4 };
+
 struct rows {
     int64_t run;
     int threads, prompt_ids; /* prompt_ids: length of the run's prompt text in tokens */
@@ -67,6 +77,8 @@ struct rows {
     int trials;
     struct rows_roof *roof;
     int roofs;
+    struct rows_cache cache[ROWS_CACHES]; /* the smallest first */
+    int caches;
     char why[ROWS_METRICS][256]; /* why nothing could count the metric, as calibration or absence say; or "" */
 };
 
@@ -78,6 +90,9 @@ void rows_free(struct rows *r);
 
 /* The roof of that name at the run's thread count, or NULL. */
 const struct rows_roof *rows_find_roof(const struct rows *r, const char *name);
+
+/* The first repetition that has rows of its steps; the first of all where none has. */
+const struct rows_repetition *rows_first_stepped(const struct rows_trial *t);
 
 /* Values of one step over the repetitions that count (no warm-up), into buf [trial->reps]; returns how many. */
 int rows_step_ms(const struct rows_trial *t, int pass, int step, double *buf);

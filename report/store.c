@@ -21,6 +21,7 @@ enum sql {
     SQL_ADD_MACHINE,
     SQL_ADD_MODEL_FILE,
     SQL_ADD_ABSENT,
+    SQL_ADD_CACHE,
     SQL_ADD_ROOF,
     SQL_ADD_CALIBRATION,
     SQL_ADD_TRIAL,
@@ -30,6 +31,8 @@ enum sql {
     SQL_ADD_REPETITION,
     SQL_ADD_STEP,
     SQL_ADD_READING,
+    SQL_ADD_OP_STEP,
+    SQL_ADD_OP_READING,
     SQL_ADD_CLAIM,
     SQL_SET_CLAIM,
     SQL_COUNT,
@@ -49,6 +52,7 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_ADD_MACHINE] = "INSERT INTO machine(run, key, value, source) VALUES(?, ?, ?, ?)",
     [SQL_ADD_MODEL_FILE] = "INSERT INTO model_file(run, path, bytes, sha256) VALUES(?, ?, ?, ?)",
     [SQL_ADD_ABSENT] = "INSERT INTO absent(run, what, why) VALUES(?, ?, ?)",
+    [SQL_ADD_CACHE] = "INSERT INTO cache(run, level, bytes) VALUES(?, ?, ?)",
     [SQL_ADD_ROOF] = "INSERT INTO roof(run, name, kind, level, threads, round, at_ns, value, work, wall_ns, repetitions, how) "
                      "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CALIBRATION] =
@@ -59,16 +63,20 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_SET_TRIAL] = "UPDATE trial SET kv_bytes_allocated = ?, unconverged = ? WHERE id = ?",
     [SQL_ADD_PREDICTION] = "INSERT INTO prediction(trial, step, phase, flops, weight_bytes, kv_read_bytes, kv_write_bytes, "
                            "roof_ns) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_ADD_OP] = "INSERT INTO op(trial, step, op, flops, bytes) VALUES(?, ?, ?, ?, ?)",
+    [SQL_ADD_OP] = "INSERT INTO op(trial, step, steps, op, flops, bytes, write_bytes) VALUES(?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_REPETITION] =
         "INSERT INTO repetition(trial, pass, rep, warmup, ordinal, started_ns, wall_ns, tokens_hash, rejected, "
-        "switches_involuntary, page_faults_minor, page_faults_major, steal_ticks, other_busy, load1) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "switches_involuntary, page_faults_minor, page_faults_major, steal_ticks, other_busy, load1, interrupts, throttled, "
+        "frequency_hz, sibling_busy, huge_share, remote_share, prefill_ns) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_STEP] =
         "INSERT INTO step(repetition, step, phase, wall_ns, kv_len, token, token_text, sample_ns) VALUES(?, ?, ?, ?, ?, ?, ?, "
         "?)",
     [SQL_ADD_READING] = "INSERT INTO reading(repetition, step, probe, metric, value, coverage, provenance, why) "
                         "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_OP_STEP] = "INSERT INTO op_step(repetition, step, steps, op, layer, wall_ns) VALUES(?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_OP_READING] = "INSERT INTO op_reading(repetition, step, steps, op, layer, probe, metric, value, provenance, why) "
+                           "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CLAIM] = "INSERT INTO claim(run, ordinal, spec) VALUES(?, ?, ?)",
     [SQL_SET_CLAIM] = "UPDATE claim SET result = ?, text = ?, evidence = ? WHERE run = ? AND ordinal = ?",
 };
@@ -250,6 +258,13 @@ int store_add_absent(struct store *s, int64_t run, const char *what, const char 
     return PERFORM(s, SQL_ADD_ABSENT, b, e);
 }
 
+int store_add_cache(struct store *s, int64_t run, const char *level, int64_t bytes, struct err *e)
+{
+    const struct bind b[] = {integer(run), string(level), integer(bytes)};
+
+    return PERFORM(s, SQL_ADD_CACHE, b, e);
+}
+
 int store_add_roof(struct store *s, int64_t run, const struct store_roof *r, struct err *e)
 {
     const struct bind b[] = {integer(run),        string(r->name),     string(r->kind),         string(r->level),
@@ -303,9 +318,10 @@ int store_add_prediction(struct store *s, int64_t trial, const struct store_pred
     return PERFORM(s, SQL_ADD_PREDICTION, b, e);
 }
 
-int store_add_op(struct store *s, int64_t trial, int step, const char *op, double flops, double bytes, struct err *e)
+int store_add_op(struct store *s, int64_t trial, const struct store_op *op, struct err *e)
 {
-    const struct bind b[] = {integer(trial), integer(step), string(op), real(flops), real(bytes)};
+    const struct bind b[] = {integer(trial),  integer(op->span.step), integer(op->span.steps), string(op->op),
+                             real(op->flops), real(op->bytes),        real(op->write_bytes)};
 
     return PERFORM(s, SQL_ADD_OP, b, e);
 }
@@ -326,7 +342,14 @@ int store_add_repetition(struct store *s, int64_t trial, const struct store_repe
                              integer_or_null(r->page_faults_major),
                              integer_or_null(r->steal_ticks),
                              real_or_null(r->other_busy),
-                             real_or_null(r->load1)};
+                             real_or_null(r->load1),
+                             integer_or_null(r->interrupts),
+                             integer_or_null(r->throttled),
+                             real(r->frequency_hz > 0 ? r->frequency_hz : NAN),
+                             real_or_null(r->sibling_busy),
+                             real_or_null(r->huge_share),
+                             real_or_null(r->remote_share),
+                             integer_or_null(r->prefill_ns > 0 ? r->prefill_ns : -1)};
     int code = PERFORM(s, SQL_ADD_REPETITION, b, e);
 
     if (code == 0)
@@ -350,6 +373,25 @@ int store_add_reading(struct store *s, int64_t repetition, const struct store_re
                              real(value),         real(r->coverage), string(r->provenance), string(r->why)};
 
     return PERFORM(s, SQL_ADD_READING, b, e);
+}
+
+int store_add_op_step(struct store *s, int64_t repetition, const struct store_op_place *at, int64_t wall_ns, struct err *e)
+{
+    const struct bind b[] = {integer(repetition), integer(at->span.step), integer(at->span.steps),
+                             string(at->op),      integer(at->layer),     integer(wall_ns)};
+
+    return PERFORM(s, SQL_ADD_OP_STEP, b, e);
+}
+
+int store_add_op_reading(struct store *s, int64_t repetition, const struct store_op_place *at, const struct store_reading *r,
+                         struct err *e)
+{
+    double value = strcmp(r->provenance, "missing") == 0 ? NAN : r->value;
+    const struct bind b[] = {integer(repetition),   integer(at->span.step), integer(at->span.steps), string(at->op),
+                             integer(at->layer),    string(r->probe),       string(r->metric),       real(value),
+                             string(r->provenance), string(r->why)};
+
+    return PERFORM(s, SQL_ADD_OP_READING, b, e);
 }
 
 int store_add_claim(struct store *s, int64_t run, int ordinal, const char *spec_json, struct err *e)

@@ -43,6 +43,8 @@ int store_add_machine(struct store *s, int64_t run, const char *key, const char 
 /* What the model was read from; sha256: 64 hex digits. */
 int store_add_model_file(struct store *s, int64_t run, const char *path, int64_t bytes, const char *sha256, struct err *e);
 int store_add_absent(struct store *s, int64_t run, const char *what, const char *why, struct err *e);
+/* Bytes of a cache level ("l2", "l3") that the run's threads can fill together. */
+int store_add_cache(struct store *s, int64_t run, const char *level, int64_t bytes, struct err *e);
 
 struct store_roof {
     const char *name, *kind, *level, *how;
@@ -74,7 +76,17 @@ struct store_prediction {
     double flops, weight_bytes, kv_read_bytes, kv_write_bytes, roof_ns;
 };
 int store_add_prediction(struct store *s, int64_t trial, const struct store_prediction *p, struct err *e);
-int store_add_op(struct store *s, int64_t trial, int step, const char *op, double flops, double bytes, struct err *e);
+
+/* A stretch of steps: `steps` of them from `step` on, summed. */
+struct store_span {
+    int step, steps;
+};
+struct store_op {
+    struct store_span span;
+    const char *op;
+    double flops, bytes, write_bytes; /* write_bytes: of bytes */
+};
+int store_add_op(struct store *s, int64_t trial, const struct store_op *op, struct err *e);
 
 struct store_repetition {
     const char *pass, *tokens_hash;
@@ -83,6 +95,9 @@ struct store_repetition {
     int64_t started_ns, wall_ns;
     int64_t switches_involuntary, page_faults_minor, page_faults_major, steal_ticks; /* < 0: NULL */
     double other_busy, load1;                                                        /* < 0: NULL */
+    int64_t interrupts, throttled;                                                   /* < 0: NULL */
+    double frequency_hz, sibling_busy, huge_share, remote_share;                     /* < 0: NULL; frequency 0 too */
+    int64_t prefill_ns;                                                              /* of pass 'bare', else 0: NULL */
 };
 int store_add_repetition(struct store *s, int64_t trial, const struct store_repetition *r, int64_t *id, struct err *e);
 
@@ -100,6 +115,16 @@ struct store_reading {
     double value, coverage;                        /* value is stored as NULL when provenance is "missing" */
 };
 int store_add_reading(struct store *s, int64_t repetition, const struct store_reading *r, struct err *e);
+
+/* One op's part of a span, in one layer (-1: outside the layers). */
+struct store_op_place {
+    struct store_span span;
+    const char *op;
+    int layer;
+};
+int store_add_op_step(struct store *s, int64_t repetition, const struct store_op_place *at, int64_t wall_ns, struct err *e);
+int store_add_op_reading(struct store *s, int64_t repetition, const struct store_op_place *at, const struct store_reading *r,
+                         struct err *e); /* r->step and r->coverage are not looked at */
 
 int store_add_claim(struct store *s, int64_t run, int ordinal, const char *spec_json, struct err *e);
 int store_set_claim(struct store *s, int64_t run, int ordinal, const char *result, const char *text, const char *evidence,

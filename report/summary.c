@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "number.h"
+#include "summary_parts.h"
 
 enum { WIDTH = 100, CELL = 32, COLUMNS_MAX = 12, HASH_SHOWN = 12, FILES_SHOWN = 4 };
 
@@ -45,7 +46,7 @@ static int columns_of(const char *s, size_t n) /* UTF-8 characters */
     return columns;
 }
 
-static void put_clean(struct text *out, const char *s, size_t n)
+void summary_clean(struct text *out, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         text_add(out, (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? "?" : &s[i], 1);
@@ -64,7 +65,7 @@ static void put_wrapped(struct text *out, const char *s, int column, int indent)
             text_puts(out, " ");
             column++;
         }
-        put_clean(out, s, n);
+        summary_clean(out, s, n);
         column += width;
         s += n;
         s += strspn(s, " \n");
@@ -431,20 +432,6 @@ static void put_counted(struct text *out, const json_t *trials)
     text_free(&line);
 }
 
-static void put_overhead(struct text *out, const json_t *overhead)
-{
-    struct text line = {0};
-    const json_t *o;
-    size_t i;
-
-    text_puts(&line, "counting costs:");
-    json_array_foreach(overhead, i, o) text_printf(&line, "%s %s %s %+.1f %%", i ? "," : "", word(o, "pass"), word(o, "phase"),
-                                                   100 * number(at(o, "ratio"), "median"));
-    if (json_array_size(overhead))
-        put_line(out, 0, line.data);
-    text_free(&line);
-}
-
 static void put_claims(struct text *out, const json_t *claims)
 {
     static const struct {
@@ -522,7 +509,9 @@ void summary_text(const json_t *document, struct text *out)
     put_choosing(out, trials);
     put_growth(out, at(document, "fits"));
     put_counted(out, trials);
-    put_overhead(out, at(document, "overhead"));
+    summary_energy(out, trials);
+    summary_ops(out, trials);
+    summary_costs(out, at(document, "overhead"));
     if (json_array_size(at(document, "claims")))
         text_puts(out, "\n");
     put_claims(out, at(document, "claims"));
@@ -554,7 +543,7 @@ int summary_list(struct store *s, struct text *out, struct err *e)
         struct text line = {0};
         text_printf(&line, "%4s  %-20s  %-24s  %-20s  %5s  %s", column(st, 0), column(st, 1), column(st, 2), column(st, 3),
                     column(st, 4), column(st, 5));
-        put_clean(out, line.data, line.len);
+        summary_clean(out, line.data, line.len);
         text_puts(out, "\n");
         text_free(&line);
     }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The efficiency's interval comes from the repetitions, each compared with the roofs of its own moment; the margin's is the
- * widest that the roofs' rounds allow. On a machine that drifts they are wide, and then the verdict is honest about it.
- *
- * Residency: analytic bytes assume that nothing stays in cache. When counters say that far fewer came from memory the sentence
- * says so; when only analytic bytes are known, the sign of it is an efficiency above 100 %. */
+ * widest that the roofs' rounds allow. On a machine that drifts they are wide, and then the verdict is honest about it. */
 #include "verdict.h"
 
 #include <math.h>
@@ -14,13 +11,12 @@
 #include "number.h"
 
 static const double efficient = 0.5;
-static const double resident = 0.5; /* counted / analytic bytes below this: the working set stays in cache */
 
 enum { ALL_OPEN = 1u << VERDICT_COMPUTE | 1u << VERDICT_BANDWIDTH | 1u << VERDICT_OVERHEAD };
 
 static const char *const kind_names[VERDICT_COUNT] = {
     [VERDICT_UNKNOWN] = "unknown",         [VERDICT_COMPUTE] = "compute-bound", [VERDICT_BANDWIDTH] = "bandwidth-bound",
-    [VERDICT_OVERHEAD] = "overhead-bound", [VERDICT_RIDGE] = "at the ridge",
+    [VERDICT_OVERHEAD] = "overhead-bound", [VERDICT_RIDGE] = "at the ridge",    [VERDICT_ABOVE] = "above its roof",
 };
 
 const char *verdict_kind_name(enum verdict_kind k)
@@ -48,7 +44,7 @@ static const char *missing(const struct verdict_input *in)
         return "its FLOPs or bytes are not known";
     if (!(in->compute.value > 0))
         return "no compute roof was measured";
-    if (!(in->bandwidth.value > 0))
+    if (!(in->bandwidth.value > 0) && !in->cache)
         return "no bandwidth roof was measured";
     if (!(in->efficiency > 0))
         return "no repetition could be compared with a roof";
@@ -58,6 +54,11 @@ static const char *missing(const struct verdict_input *in)
 double verdict_roof_seconds(double flops, double bytes, double peak, double bandwidth)
 {
     return peak > 0 && bandwidth > 0 ? fmax(flops / peak, bytes / bandwidth) : NAN;
+}
+
+static bool memory_limits(const struct verdict *v)
+{
+    return v->memory_s > v->compute_s; /* false where there is no bandwidth roof */
 }
 
 /* "reaches 81 % [78, 84] of" */
@@ -75,52 +76,106 @@ static void say_roof(struct verdict *v, const struct verdict_roof *roof, const c
     say(v, "the %s roof (%s %s)", roof->name, number_text(b, roof->value / 1e9, 3), unit);
 }
 
-static void say_verdict(struct verdict *v, const struct verdict_input *in, double margin_lo, double margin_hi)
+static void say_limit(struct verdict *v, const struct verdict_input *in)
+{
+    if (memory_limits(v))
+        say_roof(v, &in->bandwidth, "GB/s");
+    else
+        say_roof(v, &in->compute, "GFLOP/s");
+}
+
+static void say_overhead(struct verdict *v, const struct verdict_input *in)
+{
+    char a[NUMBER_TEXT], b[NUMBER_TEXT];
+
+    say(v, "it takes %sx the time that either roof explains (%s ms measured", number_text(a, 1 / v->efficiency, 2),
+        number_text(b, in->seconds * 1e3, 3));
+    say(v, ", %s ms at ", number_text(a, v->compute_s * 1e3, 2));
+    say_roof(v, &in->compute, "GFLOP/s");
+    say(v, ", %s ms at ", number_text(a, v->memory_s * 1e3, 2));
+    say_roof(v, &in->bandwidth, "GB/s");
+    say(v, ")");
+}
+
+static void say_bound(struct verdict *v, const struct verdict_input *in)
 {
     char a[NUMBER_TEXT], b[NUMBER_TEXT], c[NUMBER_TEXT];
 
-    say(v, "%s is %s: ", in->phase, kind_names[v->kind]);
-    if (v->kind == VERDICT_OVERHEAD) {
-        say(v, "it takes %sx the time that either roof explains (%s ms measured", number_text(a, 1 / v->efficiency, 2),
-            number_text(b, in->seconds * 1e3, 3));
-        say(v, ", %s ms at ", number_text(a, v->compute_s * 1e3, 2));
-        say_roof(v, &in->compute, "GFLOP/s");
-        say(v, ", %s ms at ", number_text(a, v->memory_s * 1e3, 2));
-        say_roof(v, &in->bandwidth, "GB/s");
-        say(v, ")");
-        return;
-    }
-    say(v, "%s FLOP/byte is %sx the ridge (%s)", number_text(a, v->ai, 3), number_text(b, v->margin, 2),
-        number_text(c, v->ridge, 2));
+    if (isfinite(v->margin))
+        say(v, "%s FLOP/byte is %sx the ridge (%s)", number_text(a, v->ai, 3), number_text(b, v->margin, 2),
+            number_text(c, v->ridge, 2));
     if (v->kind == VERDICT_RIDGE)
-        say(v, ", anywhere from %sx to %sx given the roofs' spread", number_text(a, margin_lo, 2),
-            number_text(b, margin_hi, 2));
-    say(v, ", and it reaches ");
+        say(v, ", anywhere from %sx to %sx given the roofs' spread", number_text(a, v->margin_lo, 2),
+            number_text(b, v->margin_hi, 2));
+    say(v, "%sit reaches ", isfinite(v->margin) ? ", and " : "");
     say_efficiency(v);
     say(v, " of ");
-    if (v->compute_s >= v->memory_s)
-        say_roof(v, &in->compute, "GFLOP/s");
-    else
-        say_roof(v, &in->bandwidth, "GB/s");
+    say_limit(v, in);
 }
 
-static void say_doubts(struct verdict *v, const struct verdict_input *in)
+/* Why the memory's roof was not the one. */
+static void say_cache(struct verdict *v, const struct verdict_input *in)
 {
-    if (v->efficiency > VERDICT_EFFICIENCY_MAX)
-        say(v, "; that is above its roof: the roof or the count is wrong, or the data stays in cache");
-    if (in->counted && in->bytes < resident * in->analytic_bytes)
-        say(v, "; the working set stays in cache: %.0f %% of its bytes came from memory", 100 * in->bytes / in->analytic_bytes);
+    char a[NUMBER_TEXT], b[NUMBER_TEXT];
+
+    if (isfinite(in->from_memory))
+        say(v, "; in cache: %.0f %% of its %s MB came from memory", 100 * in->from_memory, number_text(a, in->bytes / 1e6, 3));
+    else
+        say(v, "; in cache: its %s MB fit into %s (%s MB)", number_text(a, in->bytes / 1e6, 3), in->cache,
+            number_text(b, in->cache_bytes / 1e6, 3));
+    if (!(in->bandwidth.value > 0))
+        say(v, ", of which no read roof was measured");
 }
 
-static unsigned open_kinds(const struct verdict *v, double margin_lo, double margin_hi)
+static void say_verdict(struct verdict *v, const struct verdict_input *in)
+{
+    if (v->kind == VERDICT_UNKNOWN)
+        say(v, "%s has no verdict: it is far below the compute roof, and memory is not what it waits for", in->phase);
+    else if (v->kind == VERDICT_ABOVE)
+        say(v, "%s is above its roof: the roof or the count is wrong: ", in->phase);
+    else
+        say(v, "%s is %s: ", in->phase, kind_names[v->kind]);
+    if (v->kind == VERDICT_OVERHEAD)
+        say_overhead(v, in);
+    else if (v->kind != VERDICT_UNKNOWN)
+        say_bound(v, in);
+    if (in->cache)
+        say_cache(v, in);
+}
+
+/* The highest round of its roof would not explain it either. */
+static bool is_above(const struct verdict *v, const struct verdict_input *in)
+{
+    const struct verdict_roof *limit = memory_limits(v) ? &in->bandwidth : &in->compute;
+    double spread = limit->hi > limit->value ? limit->value / limit->hi : 1;
+
+    if (!isfinite(v->efficiency_lo))
+        return v->efficiency * spread > VERDICT_EFFICIENCY_MAX;
+    return v->efficiency_lo * spread > 1;
+}
+
+static enum verdict_kind kind_of(const struct verdict *v, const struct verdict_input *in)
+{
+    if (is_above(v, in))
+        return VERDICT_ABOVE;
+    if (!isfinite(v->margin)) /* in a cache without a roof */
+        return v->efficiency < efficient ? VERDICT_UNKNOWN : VERDICT_COMPUTE;
+    if (v->efficiency < efficient)
+        return VERDICT_OVERHEAD;
+    if (v->margin_lo <= 1 && v->margin_hi >= 1)
+        return VERDICT_RIDGE;
+    return v->margin > 1 ? VERDICT_COMPUTE : VERDICT_BANDWIDTH;
+}
+
+static unsigned open_kinds(const struct verdict *v)
 {
     unsigned open = 0;
 
-    if (!isfinite(v->efficiency_lo) || v->efficiency_lo > VERDICT_EFFICIENCY_MAX)
+    if (!isfinite(v->efficiency_lo) || !isfinite(v->margin) || v->kind == VERDICT_ABOVE)
         return ALL_OPEN;
-    if (v->efficiency_hi >= efficient && margin_hi >= 1)
+    if (v->efficiency_hi >= efficient && v->margin_hi >= 1)
         open |= 1u << VERDICT_COMPUTE;
-    if (v->efficiency_hi >= efficient && margin_lo <= 1)
+    if (v->efficiency_hi >= efficient && v->margin_lo <= 1)
         open |= 1u << VERDICT_BANDWIDTH;
     if (v->efficiency_lo < efficient)
         open |= 1u << VERDICT_OVERHEAD;
@@ -140,22 +195,18 @@ void verdict_decide(struct verdict *out, const struct verdict_input *in)
     out->memory_s = b->value > 0 ? in->bytes / b->value : NAN;
     out->ridge = c->value > 0 && b->value > 0 ? c->value / b->value : NAN;
     out->margin = out->ai / out->ridge;
+    out->margin_lo = out->ai / (c->hi / b->lo);
+    out->margin_hi = out->ai / (c->lo / b->hi);
     out->efficiency = out->efficiency_lo = out->efficiency_hi = NAN;
     if (lacking) {
         say(out, "%s has no verdict: %s", in->phase, lacking);
         return;
     }
-    double margin_lo = out->ai / (c->hi / b->lo), margin_hi = out->ai / (c->lo / b->hi);
     out->efficiency = in->efficiency;
     out->efficiency_lo = in->efficiency_lo;
     out->efficiency_hi = in->efficiency_hi;
-    if (out->efficiency < efficient)
-        out->kind = VERDICT_OVERHEAD;
-    else if (margin_lo <= 1 && margin_hi >= 1)
-        out->kind = VERDICT_RIDGE;
-    else
-        out->kind = out->margin > 1 ? VERDICT_COMPUTE : VERDICT_BANDWIDTH;
-    out->possible = open_kinds(out, margin_lo, margin_hi);
-    say_verdict(out, in, margin_lo, margin_hi);
-    say_doubts(out, in);
+    out->roof = memory_limits(out) ? b->name : c->name;
+    out->kind = kind_of(out, in);
+    out->possible = open_kinds(out);
+    say_verdict(out, in);
 }

@@ -5,15 +5,25 @@
  *   bandwidth-bound  t_memory is the larger, efficiency >= 50 %
  *   at the ridge     efficiency >= 50 %, and the roofs' spread over the run leaves open which is the larger
  *   overhead-bound   efficiency < 50 %: launch, latency, serial work; the sentence names the gap
- * Pure functions; what is unknown goes in and comes out as NAN. */
+ *   above its roof   an error: efficiency above 100 % beyond its interval and the roof's spread. Nothing is concluded from it
+ * Where the data stays in a cache, `bandwidth` is that cache's roof and the bytes are those that leave the cache; without such
+ * a roof only compute can bound. Pure functions; what is unknown goes in and comes out as NAN. */
 #ifndef BENCH_VERDICT_H
 #define BENCH_VERDICT_H
 
 #include <stdbool.h>
 
-enum verdict_kind { VERDICT_UNKNOWN, VERDICT_COMPUTE, VERDICT_BANDWIDTH, VERDICT_OVERHEAD, VERDICT_RIDGE, VERDICT_COUNT };
+enum verdict_kind {
+    VERDICT_UNKNOWN,
+    VERDICT_COMPUTE,
+    VERDICT_BANDWIDTH,
+    VERDICT_OVERHEAD,
+    VERDICT_RIDGE,
+    VERDICT_ABOVE,
+    VERDICT_COUNT
+};
 
-/* An efficiency above this cannot be: the sentence says so, the kind stays, and nothing is claimed from it. */
+/* Without an interval, an efficiency above this cannot be. */
 #define VERDICT_EFFICIENCY_MAX 1.05
 
 struct verdict_roof { /* FLOP/s or B/s; lo, hi: extremes of its rounds. NAN: not measured */
@@ -24,20 +34,24 @@ struct verdict_roof { /* FLOP/s or B/s; lo, hi: extremes of its rounds. NAN: not
 struct verdict_input {
     const char *phase;                               /* the sentence's subject: "prefill", "decode" */
     double flops, bytes;                             /* of the measured stretch */
-    double analytic_bytes;                           /* what must come from memory when nothing stays in cache */
     bool counted;                                    /* flops and bytes are counter readings */
     double seconds;                                  /* median */
     double efficiency, efficiency_lo, efficiency_hi; /* roof time / time: median and interval over the repetitions; NAN: none */
     struct verdict_roof compute, bandwidth;
+    const char *cache;  /* the level that the data stays in, "" when which is not known; NULL: memory */
+    double cache_bytes; /* its size; NAN: not known */
+    double from_memory; /* share of the bytes that counters saw come from memory; NAN: not counted */
 };
 
 struct verdict {
     enum verdict_kind kind;
     unsigned possible; /* bit 1 << kind for each of compute, bandwidth, overhead that the intervals leave open */
     bool counted;
-    double ai, ridge, margin; /* FLOP/B, FLOP/B, ai / ridge */
+    double ai, ridge, margin;    /* FLOP/B, FLOP/B, ai / ridge */
+    double margin_lo, margin_hi; /* the widest that the roofs' rounds allow */
     double efficiency, efficiency_lo, efficiency_hi;
     double compute_s, memory_s, flop_rate, byte_rate;
+    const char *roof; /* the name of the one that limits it; borrowed from the input. NULL: no verdict */
     char sentence[512];
 };
 

@@ -20,14 +20,17 @@ struct run_arguments {
     const char *db, *report, *record;
     const char **overrides;
     int override_count;
+    struct text probes, per; /* as overrides, once asked for */
     bool dry_run;
     int64_t run; /* once it is in the database */
 };
 
-enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, KEY_DRY_RUN };
+enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, KEY_DRY_RUN, KEY_PER, KEY_PROBE };
 
 static const struct argp_option options[] = {
     {"set", 's', "KEY=VALUE", 0, "Override a key of the suite (dotted path; value as YAML); repeatable", 0},
+    {"per", KEY_PER, "op|step", 0, "What is measured apart: each step, or also each op in it (measure.per)", 0},
+    {"probe", KEY_PROBE, "NAME", 0, "A probe in place of the suite's (measure.probes); repeatable", 0},
     {"model", 'm', "PRESET|DIR|FILE.gguf", 0, "Another model than the suite's: a preset, a Hugging Face folder or a GGUF file",
      0},
     {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", 0},
@@ -48,6 +51,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 's':
         a->overrides[a->override_count++] = arg;
+        break;
+    case KEY_PER:
+        a->per.len = 0;
+        text_printf(&a->per, "measure.per=%s", arg);
+        break;
+    case KEY_PROBE:
+        text_printf(&a->probes, "%s%s", a->probes.len ? ", " : "measure.probes=[", arg);
         break;
     case 'm':
         a->options.model = arg;
@@ -144,7 +154,7 @@ int command_run(int argc, char **argv)
     int code;
 
     struct plan *p = calloc(1, sizeof *p);
-    a.overrides = calloc((size_t)argc + 1, sizeof *a.overrides);
+    a.overrides = calloc((size_t)argc + 3, sizeof *a.overrides);
     if (!p || !a.overrides) {
         code = err_set(&e, ERR_MEMORY, "out of memory");
         goto out;
@@ -152,6 +162,12 @@ int command_run(int argc, char **argv)
     for (int i = 0; i < argc; i++)
         text_printf(&command, i ? " %s" : "%s", argv[i]);
     argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.probes.len) {
+        text_puts(&a.probes, "]");
+        a.overrides[a.override_count++] = a.probes.data;
+    }
+    if (a.per.len)
+        a.overrides[a.override_count++] = a.per.data;
     a.options.overrides = a.overrides;
     a.options.command = command.data;
     code = plan_open(p, &a.options, a.dry_run, &e);
@@ -167,6 +183,8 @@ out:
     free(p);
     free(a.overrides);
     text_free(&command);
+    text_free(&a.probes);
+    text_free(&a.per);
     if (code == 0)
         return held ? EXIT_HELD : EXIT_REFUTED;
     int exit_code = command_fail(&e);

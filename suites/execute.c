@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside the timed window: session_prefill or session_decode, which includes choosing the token; that part is timed again by
- * itself. Outside: opening the session (memory is touched there), hashing, progress, storing. */
+ * Inside the timed window: session_prefill or session_decode, which includes choosing the token. Outside: opening the session
+ * (memory is touched there), the witness, hashing, progress, storing. */
 #include "execute.h"
 
 #include <stdlib.h>
@@ -8,22 +8,35 @@
 
 #include "clock.h"
 
-int execution_init(struct execution *x, int max_steps, struct err *e)
+int execution_init(struct execution *x, const struct plan *p, struct err *e)
 {
+    size_t steps = 1, tokens = 1;
+    int code = 0;
+
     *x = (struct execution){0};
-    x->step = calloc((size_t)max_steps, sizeof *x->step);
-    x->reading = calloc((size_t)max_steps * PROBES_MAX, sizeof *x->reading);
-    if (!x->step || !x->reading) {
-        execution_free(x);
-        return err_set(e, ERR_MEMORY, "out of memory for the results of %d steps", max_steps);
+    for (int i = 0; i < p->trials; i++) {
+        size_t n = (size_t)p->trial[i].cell.value[AXIS_NEW_TOKENS], all = n * (size_t)p->trial[i].cell.value[AXIS_BATCH];
+        steps = n > steps ? n : steps;
+        tokens = all > tokens ? all : tokens;
     }
-    return 0;
+    x->step = calloc(steps, sizeof *x->step);
+    x->reading = calloc(steps * PROBES_MAX, sizeof *x->reading);
+    x->chosen = calloc(tokens, sizeof *x->chosen);
+    if (!x->step || !x->reading || !x->chosen)
+        code = err_set(e, ERR_MEMORY, "out of memory for the results of %zu steps", steps);
+    if (code == 0 && p->suite.per_op)
+        code = op_meter_open(&x->meter, model_config(p->model)->layers, e);
+    if (code < 0)
+        execution_free(x);
+    return code;
 }
 
 void execution_free(struct execution *x)
 {
     free(x->step);
     free(x->reading);
+    free(x->chosen);
+    op_meter_close(&x->meter);
     *x = (struct execution){0};
 }
 
@@ -45,20 +58,42 @@ static void end_sample(void *ctx, enum op op, int layer)
         t->ns = clock_ns() - t->begin_ns;
 }
 
-static int measured_step(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
+static int one_step(struct session *s, const struct trial *t, int step, struct err *e)
 {
-    const struct trial *t = x->trial;
-    struct reading *readings = x->reading + (size_t)x->steps * PROBES_MAX, wall;
-    int code;
+    return step == 0 ? session_prefill(s, t->prompt, t->prompt_tokens, e) : session_decode(s, e);
+}
 
+static void begin_watching(struct execution *x, const struct pass_probes *riders)
+{
     x->sample_timer.ns = 0;
-    for (int i = 0; i < riders->count; i++)
+    if (riders->kind == PASS_OPS)
+        op_meter_begin_step(&x->meter);
+    for (int i = 0; riders->kind == PASS_STEPS && i < riders->count; i++)
         riders->riding[i]->ops->begin(riders->riding[i]);
     riders->clock->ops->begin(riders->clock);
-    code = x->steps == 0 ? session_prefill(s, t->prompt, t->prompt_tokens, e) : session_decode(s, e);
-    riders->clock->ops->end(riders->clock, &wall);
-    for (int i = riders->count - 1; i >= 0; i--)
+}
+
+static void end_watching(struct execution *x, const struct pass_probes *riders, struct reading *wall)
+{
+    struct reading *readings = x->reading + (size_t)x->steps * PROBES_MAX;
+
+    riders->clock->ops->end(riders->clock, wall);
+    for (int i = riders->count - 1; riders->kind == PASS_STEPS && i >= 0; i--)
         riders->riding[i]->ops->end(riders->riding[i], &readings[i]);
+    if (riders->kind != PASS_OPS)
+        return;
+    op_meter_end_step(&x->meter, x->steps, x->trial->cell.value[AXIS_NEW_TOKENS]);
+    readings[0] = x->meter.total;
+    x->sample_timer.ns = op_meter_step_ns(&x->meter, OP_SAMPLE);
+}
+
+static int measured_step(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
+{
+    struct reading wall;
+
+    begin_watching(x, riders);
+    int code = one_step(s, x->trial, x->steps, e);
+    end_watching(x, riders, &wall);
     x->step[x->steps] = (struct executed_step){
         .wall_ns = (int64_t)wall.value[0].value,
         .sample_ns = (int64_t)x->sample_timer.ns,
@@ -87,17 +122,67 @@ static void take_best_beam(struct execution *x, struct session *s)
         x->step[i].token = tokens[x->trial->prompt_tokens + i];
 }
 
+static int run_steps(struct execution *x, struct session *s, const struct pass_probes *riders, execute_between between,
+                     void *ctx, struct err *e)
+{
+    const struct trial *t = x->trial;
+    int new_tokens = t->cell.value[AXIS_NEW_TOKENS], code = 0;
+
+    while (code == 0 && x->steps < new_tokens) {
+        code = measured_step(x, s, riders, e);
+        if (code < 0)
+            break;
+        hash_tokens(x, session_chosen(s), t->cell.value[AXIS_BATCH]);
+        x->steps++;
+        if (between(ctx, x) != 0)
+            code = err_set(e, ERR_INTERRUPTED, "interrupted in %s after %d of %d steps", t->label, x->steps, new_tokens);
+    }
+    return code;
+}
+
+static int run_bare(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
+{
+    const struct trial *t = x->trial;
+    int new_tokens = t->cell.value[AXIS_NEW_TOKENS], batch = t->cell.value[AXIS_BATCH], code;
+    uint64_t begin = clock_ns();
+
+    code = one_step(s, t, 0, e);
+    x->prefill_ns = (int64_t)(clock_ns() - begin);
+    memcpy(x->chosen, session_chosen(s), (size_t)batch * sizeof *x->chosen);
+    for (int i = 1; code == 0 && i < new_tokens && !*riders->stop; i++) {
+        code = one_step(s, t, i, e);
+        memcpy(x->chosen + (size_t)i * (size_t)batch, session_chosen(s), (size_t)batch * sizeof *x->chosen);
+    }
+    x->wall_ns = (int64_t)(clock_ns() - begin);
+    if (code == 0 && *riders->stop)
+        code = err_set(e, ERR_INTERRUPTED, "interrupted in %s", t->label);
+    for (int i = 0; code == 0 && i < new_tokens; i++)
+        hash_tokens(x, x->chosen + (size_t)i * (size_t)batch, batch);
+    return code;
+}
+
+static struct engine_hooks hooks_of(struct execution *x, const struct pass_probes *riders)
+{
+    switch (riders->kind) {
+    case PASS_OPS:
+        return op_meter_hooks(&x->meter);
+    case PASS_BARE:
+        return (struct engine_hooks){0};
+    default:
+        return (struct engine_hooks){.ctx = &x->sample_timer, .op_begin = begin_sample, .op_end = end_sample};
+    }
+}
+
 int execute_trial(struct execution *x, struct model *m, const struct trial *t, const struct pass_probes *riders,
                   execute_between between, void *ctx, struct err *e)
 {
-    int new_tokens = t->cell.value[AXIS_NEW_TOKENS], batch = t->cell.value[AXIS_BATCH];
     struct session_args args = {
-        .batch = batch,
-        .capacity = t->prompt_tokens + new_tokens - 1,
+        .batch = t->cell.value[AXIS_BATCH],
+        .capacity = t->prompt_tokens + t->cell.value[AXIS_NEW_TOKENS] - 1,
         .kv_cache = t->cell.value[AXIS_KV_CACHE],
         .ignore_eos = true,
         .sampling = t->sampling,
-        .hooks = {.ctx = &x->sample_timer, .op_begin = begin_sample, .op_end = end_sample},
+        .hooks = hooks_of(x, riders),
     };
     struct session *s = NULL;
     struct witness_mark mark;
@@ -107,22 +192,22 @@ int execute_trial(struct execution *x, struct model *m, const struct trial *t, c
         return err_wrap(e, "%s", t->label);
     x->trial = t;
     x->steps = 0;
+    x->prefill_ns = 0;
     x->tokens_hash = 0xcbf29ce484222325ull;
     x->kv_allocated = (int64_t)session_kv_bytes(s);
+    if (riders->kind == PASS_OPS)
+        op_meter_reset(&x->meter, riders->count ? riders->riding[0] : NULL);
     x->started_ns = (int64_t)clock_ns();
     witness_begin(&mark);
-    while (code == 0 && x->steps < new_tokens) {
-        code = measured_step(x, s, riders, e);
-        if (code < 0)
-            break;
-        hash_tokens(x, session_chosen(s), batch);
-        x->steps++;
-        if (between(ctx, x) != 0)
-            code = err_set(e, ERR_INTERRUPTED, "interrupted in %s after %d of %d steps", t->label, x->steps, new_tokens);
+    if (riders->kind == PASS_BARE) {
+        code = run_bare(x, s, riders, e);
+    } else {
+        uint64_t begin = clock_ns();
+        code = run_steps(x, s, riders, between, ctx, e);
+        x->wall_ns = (int64_t)(clock_ns() - begin);
     }
-    x->wall_ns = (int64_t)clock_ns() - x->started_ns;
     witness_end(&mark, &x->witness);
-    if (code == 0 && t->sampling.beams > 1)
+    if (code == 0 && t->sampling.beams > 1 && riders->kind != PASS_BARE)
         take_best_beam(x, s);
     session_close(s);
     return code;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * One execution of a trial: prefill, then decode until the wanted number of tokens, every step between begin and end of the
- * pass's probes. Results stay in memory that was taken before; storing them comes after. */
+ * One execution of a trial: prefill, then decode until the wanted number of tokens, watched as its pass wants it. Results stay
+ * in memory that was taken before; storing them comes after. */
 #ifndef BENCH_EXECUTE_H
 #define BENCH_EXECUTE_H
 
+#include <signal.h>
+
+#include "op_meter.h"
 #include "probe.h"
 #include "run.h"
 #include "witness.h"
@@ -23,23 +26,36 @@ struct execution {
     struct executed_step *step;
     struct reading *reading; /* [step][probe] */
     int64_t started_ns, wall_ns;
+    int64_t prefill_ns; /* bare: of wall_ns */
+    struct op_meter meter;
+    int32_t *chosen; /* bare: [steps][batch], hashed afterwards */
     uint64_t tokens_hash;
     int64_t kv_allocated;
     struct witness witness;
 };
 
-/* Probes of a pass; clock is the innermost and gives wall_ns, the others ride around it. The choice of the token has a timer of
- * its own in every pass, so that passes stay comparable: two clock reads a step. */
+enum pass_kind {
+    PASS_STEPS, /* each step between begin and end of the probes; the choice of the token has a timer of its own */
+    PASS_OPS,   /* each op apart: its time, and what the probe counts in it when one rides */
+    PASS_BARE,  /* nothing between the steps: the clock is read before, after prefill, and at the end */
+};
+
+/* How an execution is watched; clock is the innermost probe and gives wall_ns, the others ride around it. */
 struct pass_probes {
+    const char *name; /* in the database */
+    enum pass_kind kind;
+    bool warmup;
+    const volatile sig_atomic_t *stop; /* looked at where nothing else is called between steps */
     struct probe *clock;
     struct probe *riding[PROBES_MAX];
     int count;
 };
 
-int execution_init(struct execution *x, int max_steps, struct err *e);
+/* Room for every trial of the plan. */
+int execution_init(struct execution *x, const struct plan *p, struct err *e);
 void execution_free(struct execution *x);
 
-/* Called between steps, outside every bracket; a non-zero return stops (Ctrl-C). */
+/* Called between steps, outside every bracket, but in a bare pass; a non-zero return stops (Ctrl-C). */
 typedef int (*execute_between)(void *ctx, const struct execution *x);
 
 int execute_trial(struct execution *x, struct model *m, const struct trial *t, const struct pass_probes *riders,

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * The order of a run: describe run and machine; open probes (counters calibrate themselves); roofs, round 0; trials with their
- * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again after each round;
- * one round for every counter group; roofs once more; claims. Every execution is one transaction. */
+ * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again after each round
+ * and bare executions beside the first; visits, in which a trial has a bare execution and then one for every counter group and
+ * for its ops; claims. Every execution is one transaction. */
 #include "runner.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "analysis.h"
 #include "clock.h"
 #include "machine.h"
 
-enum { REJECTS_MAX = 3 };
+enum { REJECTS_MAX = 3, BARES_MAX = 5, OP_ROUNDS_MAX = 3 };
+static const double bare_share = 0.2; /* of the timing pass's budget */
 
 /* --- interruption: the handler only notes it; the run stops between two steps ------------------------------------------- */
 
@@ -72,88 +71,13 @@ static int between_steps(void *ctx, const struct execution *x)
     return interrupted;
 }
 
-static int store_readings(struct runner *r, int64_t repetition, int step, const struct pass_probes *riders, struct err *e)
-{
-    int code = 0;
-
-    for (int i = 0; i < riders->count; i++) {
-        const struct reading *reading = &r->execution.reading[(size_t)step * PROBES_MAX + (size_t)i];
-        for (int v = 0; code == 0 && v < reading->count; v++) {
-            const struct value *value = &reading->value[v];
-            struct store_reading row = {
-                .step = step,
-                .probe = riders->riding[i]->ops->name,
-                .metric = metric_name(value->metric),
-                .provenance = provenance_name(value->provenance),
-                .why = value->why,
-                .value = value->provenance == PROVENANCE_MISSING ? NAN : value->value,
-                .coverage = value->coverage,
-            };
-            code = store_add_reading(r->store, repetition, &row, e);
-        }
-    }
-    return code;
-}
-
-static int store_steps(struct runner *r, int64_t repetition, const struct pass_probes *riders, struct err *e)
-{
-    struct text token = {0};
-    int code = 0;
-
-    for (int i = 0; code == 0 && i < r->execution.steps; i++) {
-        const struct executed_step *s = &r->execution.step[i];
-        token.len = 0;
-        text_puts(&token, "");
-        model_token_text(r->plan->model, s->token, &token);
-        struct store_step row = {i, s->wall_ns, s->sample_ns, s->kv_len, s->token, token.data};
-        code = store_add_step(r->store, repetition, &row, e);
-        if (code == 0)
-            code = store_readings(r, repetition, i, riders, e);
-    }
-    text_free(&token);
-    return code;
-}
-
-static int store_execution(struct runner *r, const struct trial *t, const char *pass, bool warmup, int rejected,
-                           const struct pass_probes *riders, struct err *e)
-{
-    const struct execution *x = &r->execution;
-    char hash[17];
-    int64_t id;
-
-    snprintf(hash, sizeof hash, "%016" PRIx64, x->tokens_hash);
-    struct store_repetition row = {
-        .pass = pass,
-        .tokens_hash = hash,
-        .rep = t->reps,
-        .ordinal = r->ordinal++,
-        .rejected = rejected,
-        .warmup = warmup,
-        .started_ns = x->started_ns - (int64_t)r->start_ns,
-        .wall_ns = x->wall_ns,
-        .switches_involuntary = x->witness.switches_involuntary,
-        .page_faults_minor = x->witness.page_faults_minor,
-        .page_faults_major = x->witness.page_faults_major,
-        .steal_ticks = x->witness.steal_ticks,
-        .other_busy = x->witness.other_busy,
-        .load1 = x->witness.load1,
-    };
-    int code = store_begin(r->store, e);
-    if (code == 0)
-        code = store_add_repetition(r->store, t->id, &row, &id, e);
-    if (code == 0)
-        code = store_steps(r, id, riders, e);
-    if (code == 0)
-        code = store_commit(r->store, e);
-    if (code < 0)
-        store_rollback(r->store);
-    return code;
-}
-
-static double execution_total_ns(const struct execution *x)
+/* Of the generation's steps, as this pass clocked them. */
+static double execution_total_ns(const struct execution *x, const struct pass_probes *pass)
 {
     double total = 0;
 
+    if (pass->kind == PASS_BARE)
+        return (double)x->wall_ns;
     for (int i = 0; i < x->steps; i++)
         total += (double)x->step[i].wall_ns;
     return total;
@@ -161,12 +85,12 @@ static double execution_total_ns(const struct execution *x)
 
 /* Readings that cannot be true are thrown away with their whole execution, and it runs again; the last try is kept without
  * its readings' word being taken: implausible values become missing. */
-static void mark_missing(struct runner *r, const struct pass_probes *riders)
+static void mark_missing(struct runner *r, const struct pass_probes *pass)
 {
     static const char why[] = "the counter gave impossible values each time it was tried";
 
     for (int step = 0; step < r->execution.steps; step++)
-        for (int i = 0; i < riders->count; i++) {
+        for (int i = 0; i < pass->count; i++) {
             struct reading *reading = &r->execution.reading[(size_t)step * PROBES_MAX + (size_t)i];
             for (int v = 0; v < reading->count; v++) {
                 reading->value[v].provenance = PROVENANCE_MISSING;
@@ -175,53 +99,100 @@ static void mark_missing(struct runner *r, const struct pass_probes *riders)
         }
 }
 
-static int run_trial(struct runner *r, struct trial *t, const char *pass, bool warmup, const struct pass_probes *riders,
-                     struct err *e)
+/* rep: its number among the trial's executions of the pass. */
+static int run_trial(struct runner *r, struct trial *t, int rep, const struct pass_probes *pass, struct err *e)
 {
     int code, rejected = 0;
 
-    r->state.pass = warmup ? "warm-up" : pass;
+    r->state.pass = pass->warmup ? "warm-up" : pass->name;
     r->state.label = t->label;
     r->state.steps = t->cell.value[AXIS_NEW_TOKENS];
     r->state.eta_s = estimate_rest(r);
     for (;; rejected++) {
-        code = execute_trial(&r->execution, r->plan->model, t, riders, between_steps, r, e);
+        code = execute_trial(&r->execution, r->plan->model, t, pass, between_steps, r, e);
         if (code < 0)
             return code;
-        if (!execution_implausible(&r->execution, riders))
+        if (pass->kind == PASS_BARE || !execution_implausible(&r->execution, pass))
             break;
         if (rejected == REJECTS_MAX) {
-            mark_missing(r, riders);
+            mark_missing(r, pass);
             break;
         }
     }
-    code = store_execution(r, t, pass, warmup, rejected, riders, e);
+    code = run_store_execution(r, t, rep, rejected, pass, e);
     if (code < 0)
         return code;
-    double total = execution_total_ns(&r->execution);
-    if (!warmup && strcmp(pass, "time") == 0)
-        t->total_ns[t->timed++] = total;
+    double total = execution_total_ns(&r->execution, pass);
     t->last_ns = (double)r->execution.wall_ns;
     t->kv_allocated = r->execution.kv_allocated;
-    t->reps++;
+    r->state.ms = pass->kind == PASS_BARE ? total / 1e6 / r->state.steps : r->state.ms;
     r->state.done++;
     r->state.eta_s = estimate_rest(r);
     progress_done(&r->progress, &r->state, total / 1e6);
     return 0;
 }
 
-/* --- passes ----------------------------------------------------------------------------------------------------------------
+/* --- the timing pass -------------------------------------------------------------------------------------------------------
  */
+
+static int run_bare(struct runner *r, struct trial *t, struct err *e)
+{
+    const struct pass_probes bare = {.name = "bare", .kind = PASS_BARE, .clock = r->clock, .stop = r->interrupted};
+    int code = run_trial(r, t, t->bares, &bare, e);
+
+    t->bares++;
+    return code;
+}
+
+static int run_timed(struct runner *r, struct trial *t, const struct pass_probes *pass, struct err *e)
+{
+    int code = run_trial(r, t, t->timed, pass, e);
+
+    if (code == 0)
+        t->total_ns[t->timed++] = execution_total_ns(&r->execution, pass);
+    return code;
+}
 
 static bool budget_spent(const struct runner *r, uint64_t since)
 {
     return (double)(clock_ns() - since) > r->plan->suite.budget_s * 1e9;
 }
 
+/* The timing pass has a bare execution beside its first few, as long as these take a fraction of its budget only. */
+static bool wants_bare(struct runner *r, const struct trial *t)
+{
+    double expected = t->last_ns > 0 ? t->last_ns : t->predicted_ns;
+
+    if (t->timed >= BARES_MAX || r->bare_ns + expected > bare_share * r->plan->suite.budget_s * 1e9)
+        return false;
+    r->bare_ns += expected;
+    return true;
+}
+
+/* Which of the two goes first changes, so that a drift of the machine falls on both. */
+static int timed_pair(struct runner *r, struct trial *t, bool bare_first, const struct pass_probes *pass, struct err *e)
+{
+    bool bare = wants_bare(r, t);
+    int code = bare && bare_first ? run_bare(r, t, e) : 0;
+
+    if (code == 0)
+        code = run_timed(r, t, pass, e);
+    if (code == 0 && bare && !bare_first)
+        code = run_bare(r, t, e);
+    return code;
+}
+
 /* Executions that the timing pass still owes at least. */
 static int owed(const struct trial *t, int wanted)
 {
     return t->converged || t->timed >= wanted ? 0 : wanted - t->timed;
+}
+
+static int owed_bare(const struct trial *t, int wanted)
+{
+    int last = wanted < BARES_MAX ? wanted : BARES_MAX;
+
+    return t->converged || t->timed >= last ? 0 : last - t->timed;
 }
 
 static void judge_convergence(struct runner *r)
@@ -235,8 +206,7 @@ static void judge_convergence(struct runner *r)
 }
 
 /* Every trial that is not done, once, in this round's order; stops early when the budget is spent and each has two. */
-static int timing_round(struct runner *r, int round, const struct pass_probes *riders, uint64_t since, bool *stop,
-                        struct err *e)
+static int timing_round(struct runner *r, int round, const struct pass_probes *pass, uint64_t since, bool *stop, struct err *e)
 {
     int order[TRIALS_MAX], n = r->plan->trials, code = 0;
 
@@ -249,32 +219,41 @@ static int timing_round(struct runner *r, int round, const struct pass_probes *r
             *stop = true;
             continue;
         }
-        code = run_trial(r, t, "time", false, riders, e);
+        code = timed_pair(r, t, (round + order[i]) % 2, pass, e);
     }
     return code;
 }
 
-static int timing_pass(struct runner *r, struct pass_probes *riders, struct err *e)
+static int warm_up(struct runner *r, const struct pass_probes *pass, struct err *e)
+{
+    struct pass_probes warm = *pass;
+    int code = 0;
+
+    warm.warmup = true;
+    for (int round = 0; code == 0 && round < r->plan->suite.warmup; round++)
+        for (int i = 0; code == 0 && i < r->plan->trials; i++)
+            code = run_trial(r, &r->plan->trial[i], round, &warm, e);
+    return code;
+}
+
+static int timing_pass(struct runner *r, const struct pass_probes *pass, struct err *e)
 {
     const struct suite *s = &r->plan->suite;
     bool stop = false;
-    int code = 0, round = 0;
-
-    for (; code == 0 && round < s->warmup; round++)
-        for (int i = 0; code == 0 && i < r->plan->trials; i++)
-            code = run_trial(r, &r->plan->trial[i], "time", true, riders, e);
-    for (int i = 0; i < r->plan->trials; i++)
-        r->plan->trial[i].reps = 0;
+    int code = warm_up(r, pass, e);
     uint64_t since = clock_ns();
-    for (int timed = 0; code == 0 && timed < s->repetitions_max && !stop; timed++, round++) {
+
+    for (int timed = 0; code == 0 && timed < s->repetitions_max && !stop; timed++) {
         int wanted = timed < s->repetitions_min ? s->repetitions_min : timed + 1;
-        int owing = 0;
-        for (int i = 0; i < r->plan->trials; i++)
+        int owing = 0, bare = 0;
+        for (int i = 0; i < r->plan->trials; i++) {
             owing += owed(&r->plan->trial[i], wanted);
+            bare += owed_bare(&r->plan->trial[i], wanted);
+        }
         if (owing == 0)
             break;
-        r->state.planned = r->state.done + owing + r->plan->trials * r->heavy_groups;
-        code = timing_round(r, round, riders, since, &stop, e);
+        r->state.planned = r->state.done + owing + bare + r->visits_planned;
+        code = timing_round(r, s->warmup + timed, pass, since, &stop, e);
         judge_convergence(r);
         if (code == 0)
             code = setup_take_roofs(r, e);
@@ -286,40 +265,83 @@ static int timing_pass(struct runner *r, struct pass_probes *riders, struct err 
     return code;
 }
 
-static int counting_pass(struct runner *r, struct probe *p, int group, int round, struct err *e)
+/* --- counting and ops ------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_heavy(const struct probe *p)
 {
-    struct pass_probes riders = {.clock = r->clock, .riding = {p}, .count = 1};
-    int order[TRIALS_MAX], code = 0;
+    return p->ops->weight == PROBE_HEAVY;
+}
+
+/* One group of counters around each step, then around each op when the suite asks for it. */
+static int counted_pair(struct runner *r, struct trial *t, struct probe *p, int group, struct err *e)
+{
+    struct pass_probes pass = {.kind = PASS_STEPS, .clock = r->clock, .riding = {p}, .count = 1};
+    char name[64];
 
     p->ops->select(p, group);
-    suite_order(order, r->plan->trials, r->options->seed, round);
-    for (int i = 0; code == 0 && i < r->plan->trials; i++) {
-        struct trial *t = &r->plan->trial[order[i]];
-        t->reps = 0;
-        code = run_trial(r, t, p->ops->group_name(p, group), false, &riders, e);
+    pass.name = p->ops->group_name(p, group);
+    int code = run_trial(r, t, 0, &pass, e);
+    if (code < 0 || !r->plan->suite.per_op)
+        return code;
+    snprintf(name, sizeof name, "op:%s", pass.name);
+    pass.name = name;
+    pass.kind = PASS_OPS;
+    return run_trial(r, t, 0, &pass, e);
+}
+
+/* A trial's executions that are compared with the bare one beside them. Counters count once, the clock of ops each round. */
+static int visit(struct runner *r, struct trial *t, int round, struct err *e)
+{
+    const struct pass_probes ops = {.name = "op:time", .kind = PASS_OPS, .clock = r->clock};
+    int code = run_bare(r, t, e);
+
+    if (code == 0 && r->plan->suite.per_op)
+        code = run_trial(r, t, round, &ops, e);
+    for (int i = 0; round == 0 && i < r->probes; i++)
+        for (int g = 0; code == 0 && is_heavy(r->probe[i]) && g < r->probe[i]->ops->groups(r->probe[i]); g++)
+            code = counted_pair(r, t, r->probe[i], g, e);
+    return code;
+}
+
+static int visit_rounds(const struct runner *r)
+{
+    int few = r->plan->suite.repetitions_min;
+
+    if (!r->plan->suite.per_op)
+        return r->heavy_groups > 0;
+    return few < OP_ROUNDS_MAX ? few : OP_ROUNDS_MAX;
+}
+
+static int visits(struct runner *r, struct err *e)
+{
+    int order[TRIALS_MAX], code = 0;
+
+    r->state.planned = r->state.done + r->visits_planned;
+    for (int round = 0; code == 0 && round < visit_rounds(r); round++) {
+        suite_order(order, r->plan->trials, r->options->seed, 1000 + round);
+        for (int i = 0; code == 0 && i < r->plan->trials; i++)
+            code = visit(r, &r->plan->trial[order[i]], round, e);
+        if (code == 0)
+            code = setup_take_roofs(r, e);
     }
     return code;
 }
 
 static int run_passes(struct runner *r, struct err *e)
 {
-    struct pass_probes light = {.clock = r->clock};
-    int code;
+    const struct suite *s = &r->plan->suite;
+    struct pass_probes light = {.name = "time", .kind = PASS_STEPS, .clock = r->clock};
 
     for (int i = 0; i < r->probes; i++)
-        if (r->probe[i]->ops->weight == PROBE_LIGHT)
-            light.riding[light.count++] = r->probe[i];
-        else
+        if (is_heavy(r->probe[i]))
             r->heavy_groups += r->probe[i]->ops->groups(r->probe[i]);
-    r->state.planned = r->plan->trials * (r->plan->suite.warmup + r->plan->suite.repetitions_min + r->heavy_groups);
-    code = timing_pass(r, &light, e);
-    r->state.planned = r->state.done + r->plan->trials * r->heavy_groups;
-    for (int i = 0, round = 1000; code == 0 && i < r->probes; i++)
-        for (int g = 0; code == 0 && r->probe[i]->ops->weight == PROBE_HEAVY && g < r->probe[i]->ops->groups(r->probe[i]); g++)
-            code = counting_pass(r, r->probe[i], g, round++, e);
-    if (code == 0 && r->heavy_groups)
-        code = setup_take_roofs(r, e);
-    return code;
+        else
+            light.riding[light.count++] = r->probe[i];
+    r->visits_planned = r->plan->trials * (visit_rounds(r) * (1 + s->per_op) + r->heavy_groups * (1 + s->per_op));
+    r->state.planned = r->plan->trials * (s->warmup + s->repetitions_min) + r->visits_planned;
+    int code = timing_pass(r, &light, e);
+    return code == 0 ? visits(r, e) : code;
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------------------
@@ -327,18 +349,16 @@ static int run_passes(struct runner *r, struct err *e)
 
 static int run_all(struct runner *r, struct err *e)
 {
-    int longest = 1, code;
+    int code = execution_init(&r->execution, r->plan, e);
 
-    for (int i = 0; i < r->plan->trials; i++)
-        if (r->plan->trial[i].cell.value[AXIS_NEW_TOKENS] > longest)
-            longest = r->plan->trial[i].cell.value[AXIS_NEW_TOKENS];
-    code = execution_init(&r->execution, longest, e);
     if (code == 0)
         code = machine_describe(r->store, r->run, &r->plan->team, e);
     if (code == 0)
         code = setup_add_claims(r, e);
     if (code == 0)
         code = setup_add_files(r, e);
+    if (code == 0)
+        code = setup_add_caches(r, e);
     progress_note(&r->progress, "calibrating probes");
     if (code == 0)
         code = setup_open_probes(r, e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Running a suite: the conductor that brings engine, probes and store together. Each trial is executed many times: in the
- * timing pass with clocks only, interleaved in seeded rounds, then once more for every counter group. What is measured is
+ * timing pass with clocks only, interleaved in seeded rounds, then once more for every counter group, and a few times with
+ * nothing watching, to know what watching costs. What is measured is
  * committed after each execution, so that nothing is lost when the process dies. */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
@@ -38,7 +39,7 @@ struct trial {
     int64_t id;          /* in the database */
     double predicted_ns; /* roofline time of one execution */
     double *total_ns;    /* timed executions so far */
-    int timed, reps;     /* reps: executions of the current pass, warm-up included */
+    int timed, bares;    /* executions of the timing pass without warm-up; of pass 'bare' */
     double last_ns;      /* wall time of the latest execution; 0: none yet */
     int64_t kv_allocated;
     bool converged;

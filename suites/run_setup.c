@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "caches.h"
 #include "calibrate.h"
 #include "clock.h"
 #include "papi_probe.h"
@@ -92,6 +93,19 @@ int setup_add_files(struct runner *r, struct err *e)
         if (code == 0 && *r->interrupted)
             code = err_set(e, ERR_INTERRUPTED, "interrupted after hashing %s", path);
     }
+    return code;
+}
+
+int setup_add_caches(struct runner *r, struct err *e)
+{
+    struct caches c;
+    int threads = r->plan->team.threads, code = 0;
+
+    caches_find(&c);
+    if (c.l2)
+        code = store_add_cache(r->store, r->run, "l2", (int64_t)c.l2 * threads, e);
+    if (code == 0 && c.l3)
+        code = store_add_cache(r->store, r->run, "l3", (int64_t)caches_last_level(&c, threads), e);
     return code;
 }
 
@@ -226,15 +240,33 @@ int setup_take_roofs(struct runner *r, struct err *e)
 /* --- trials and their predictions ------------------------------------------------------------------------------------------
  */
 
-static int store_ops(struct runner *r, const struct trial *t, int step, const struct pass_shape *shape, struct err *e)
+/* A step's work by op, layers summed; or that of a stretch of steps. */
+static int store_ops(struct runner *r, const struct trial *t, struct store_span span, struct err *e)
 {
     const struct model_config *c = model_config(r->plan->model);
     int code = 0;
 
     for (int op = 0; code == 0 && op < OP_COUNT; op++) {
-        struct work w = work_of_op(c, (enum op)op, shape);
-        int times = work_op_in_layers((enum op)op) ? c->layers : 1;
-        code = store_add_op(r->store, t->id, step, op_name((enum op)op), times * w.flops, times * work_bytes(&w), e);
+        struct work sum = {0};
+        for (int i = 0; i < span.steps; i++) {
+            struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, span.step + i, t->cell.value[AXIS_KV_CACHE]);
+            struct work w = work_of_op(c, (enum op)op, &shape);
+            work_add(&sum, &w, work_op_in_layers((enum op)op) ? c->layers : 1);
+        }
+        struct store_op row = {span, op_name((enum op)op), sum.flops, work_bytes(&sum), sum.kv_write_bytes};
+        code = store_add_op(r->store, t->id, &row, e);
+    }
+    return code;
+}
+
+static int store_spans(struct runner *r, const struct trial *t, struct err *e)
+{
+    int code = 0;
+
+    for (int i = 0; code == 0 && i < OP_SPAN_COUNT; i++) {
+        struct store_span span;
+        if (op_span_steps((enum op_span)i, t->cell.value[AXIS_NEW_TOKENS], &span.step, &span.steps))
+            code = store_ops(r, t, span, e);
     }
     return code;
 }
@@ -250,10 +282,8 @@ static int store_predictions(struct runner *r, struct trial *t, struct err *e)
         struct store_prediction row = {step, w.flops, w.weight_bytes, w.kv_read_bytes, w.kv_write_bytes, roof_ns};
         t->predicted_ns += roof_ns;
         code = store_add_prediction(r->store, t->id, &row, e);
-        if (code == 0 && (step <= 1 || step == steps - 1))
-            code = store_ops(r, t, step, &shape, e);
     }
-    return code;
+    return code == 0 ? store_spans(r, t, e) : code;
 }
 
 int setup_add_trials(struct runner *r, struct err *e)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A run in progress, shared by run.c (the order, the passes) and run_setup.c (everything around the trials). */
+ * A run in progress, shared by run.c (the order, the passes), run_store.c (an execution to rows) and run_setup.c (everything
+ * around the trials). */
 #ifndef BENCH_RUNNER_H
 #define BENCH_RUNNER_H
 
@@ -19,7 +20,8 @@ struct runner {
     struct progress_state state;
     struct probe *clock;
     struct probe *probe[PROBES_MAX];
-    int probes, heavy_groups;
+    int probes, heavy_groups, visits_planned;
+    double bare_ns; /* expected of the bare executions beside the timing pass */
     struct roofs *roofs;
     double flops_roof, bytes_roof; /* of round 0 */
     int roof_round;
@@ -32,10 +34,15 @@ struct runner {
 int setup_add_run(struct runner *r, struct err *e);
 int setup_add_files(struct runner *r, struct err *e); /* what the model was read from, with hashes */
 int setup_add_claims(struct runner *r, struct err *e);
+int setup_add_caches(struct runner *r, struct err *e);  /* that a working set may stay in */
 int setup_open_probes(struct runner *r, struct err *e); /* counters calibrate themselves; results and absences are stored */
 int setup_add_trials(struct runner *r, struct err *e);  /* with their predictions, from the roofs of round 0 */
 
 /* All roofs in round 0, later only those that verdicts stand on. */
 int setup_take_roofs(struct runner *r, struct err *e);
+
+/* One transaction. */
+int run_store_execution(struct runner *r, const struct trial *t, int rep, int rejected, const struct pass_probes *riders,
+                        struct err *e);
 
 #endif

@@ -48,6 +48,7 @@ struct suite {
     int includes, excludes;
     char probes[PROBES_MAX][24];
     int probe_count;
+    bool per_op; /* more passes, in which every op has a clock and counters of its own */
     int repetitions_min, repetitions_max, warmup;
     double target;   /* relative half-width of the 95 % interval at which a trial stops */
     double budget_s; /* of the timing pass */

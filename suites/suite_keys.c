@@ -210,6 +210,15 @@ static int read_probes(const struct key *k, const struct yaml_node *n, struct su
     return code;
 }
 
+static int read_per(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    static const char *const names[] = {"step", "op"};
+    int which = 0, code = value_choice(n, k->path, names, 2, &which, e);
+
+    s->per_op = which == 1;
+    return code;
+}
+
 /* A plain number, or {min: 5, max: 9} whose rows stand in the table. */
 static int read_repetitions(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
 {
@@ -311,6 +320,7 @@ static const struct key keys[KEYS_MAX] = {
     {.path = "matrix.exclude", .read = read_exclude},
     {.path = "measure", .read = read_section},
     {.path = "measure.probes", .read = read_probes},
+    {.path = "measure.per", .read = read_per},
     {.path = "measure.warmup", .read = read_integer, FIELD(warmup), .min = 0, .max = 1000},
     {.path = "measure.repetitions", .read = read_repetitions, .min = 1, .max = 1000},
     {.path = "measure.repetitions.min", .read = read_integer, .required = true, FIELD(repetitions_min), .min = 1, .max = 1000},

@@ -285,7 +285,8 @@ static void facts_are_copied_with_their_types(void **state)
     add_paper_trial();
     assert_ok(store_add_machine(store, run, "cpu", "Imaginary 9000", "/proc/cpuinfo", &error));
     assert_ok(store_add_calibration(store, run, &c, &error));
-    assert_ok(store_add_op(store, 1, 0, "mlp", 5, 6, &error));
+    const struct store_op op = {{0, 1}, "mlp", 5, 6, 1};
+    assert_ok(store_add_op(store, 1, &op, &error));
     assert_ok(store_add_model_file(store, run, "models/x.gguf", 1700, HASH, &error));
     assert_ok(store_add_claim(store, run, 0, "{\"claim\": \"same_tokens\", \"across\": \"kv_cache\"}", &error));
     analyse();

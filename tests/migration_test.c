@@ -52,21 +52,40 @@ static const char version_1_rows[] =
     "INSERT INTO claim VALUES(1, 0, '{\"claim\": \"same_tokens\", \"across\": \"batch\"}', 'held', 'the words', 'the "
     "evidence');";
 
-static int make_old_database(void **state)
+/* The same run as version 2 has it, with what came new in that version. */
+static const char version_2_rows[] = "PRAGMA user_version = 2;"
+                                     "UPDATE run SET format = 'GGUF', stored = 'Q8_0', stored_bytes = 1500;"
+                                     "UPDATE step SET sample_ns = 30000;"
+                                     "INSERT INTO op VALUES(1, 0, 'qkv', 5, 6), (1, 0, 'mlp', 7, 8), (1, 1, 'qkv', 1, 2);";
+
+static int make_database(int version)
 {
     const char *tmp = getenv("TMPDIR");
     char path[PATH_BYTES];
     sqlite3 *db;
 
-    (void)state;
     snprintf(folder, sizeof folder, "%s/bench-migration-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(folder) || sqlite3_open(in_folder(path, "old.db"), &db) != SQLITE_OK)
         return -1;
     int bad = sqlite3_exec(db, embedded_schema, NULL, NULL, NULL) || sqlite3_exec(db, version_1_rows, NULL, NULL, NULL);
+    if (!bad && version == 2)
+        bad = sqlite3_exec(db, embedded_schema_2, NULL, NULL, NULL) || sqlite3_exec(db, version_2_rows, NULL, NULL, NULL);
     if (bad)
         fprintf(stderr, "%s\n", sqlite3_errmsg(db));
     sqlite3_close(db);
     return bad;
+}
+
+static int make_old_database(void **state)
+{
+    (void)state;
+    return make_database(1);
+}
+
+static int make_database_2(void **state)
+{
+    (void)state;
+    return make_database(2);
 }
 
 static int remove_folder(void **state)
@@ -105,7 +124,7 @@ static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **stat
     struct store *s = open_migrated();
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 3);
     assert_int_equal(query(s, "SELECT count(*) FROM step"), 6);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns IS NULL AND wall_ns = 3000000"), 6);
     assert_int_equal(query(s, "SELECT strategy = 'greedy' AND sampling IS NULL AND rows = 3 FROM trial"), 1);
@@ -122,6 +141,27 @@ static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **stat
     store_close(s);
 }
 
+static void a_database_of_version_2_keeps_its_rows_in_their_order(void **state)
+{
+    struct store *s = open_migrated();
+
+    (void)state;
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 3);
+    assert_int_equal(query(s, "SELECT count(*) FROM op WHERE steps = 1 AND write_bytes IS NULL"), 3);
+    assert_int_equal(query(s, "SELECT group_concat(op) = 'qkv,mlp' FROM (SELECT op FROM op WHERE step = 0 ORDER BY rowid)"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns = 30000"), 6);
+    assert_int_equal(query(s,
+                           "SELECT count(*) FROM repetition WHERE prefill_ns IS NULL AND interrupts IS NULL AND throttled IS "
+                           "NULL AND frequency_hz IS NULL AND sibling_busy IS NULL AND huge_share IS NULL AND remote_share "
+                           "IS NULL"),
+                     2);
+    assert_int_equal(query(s, "SELECT count(*) FROM cache"), 0);
+    assert_int_equal(query(s, "SELECT count(*) FROM op_time"), 0);
+    assert_int_equal(query(s, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    store_close(s);
+}
+
 static void a_run_of_an_old_bench_is_still_shown_reported_and_recorded(void **state)
 {
     struct store *s = open_migrated();
@@ -135,6 +175,8 @@ static void a_run_of_an_old_bench_is_still_shown_reported_and_recorded(void **st
     assert_string_equal(json_string_value(json_object_get(trial, "label")), "kv_cache=on prompt=2 new=3 batch=3");
     assert_int_equal(json_integer_value(json_object_get(trial, "rows")), 3);
     assert_true(json_is_null(json_object_get(trial, "sample")));
+    assert_true(json_is_null(json_object_get(trial, "per_op")));
+    assert_true(json_is_null(json_object_get(trial, "energy")));
     summary_text(document, &out);
     assert_non_null(strstr(out.data, "run 1, old: tiny float32 (synthetic)"));
     assert_non_null(strstr(out.data, "the evidence"));
@@ -159,7 +201,7 @@ static void an_old_database_that_may_only_be_read_says_how_to_go_on(void **state
     (void)state;
     assert_int_equal(store_open_readonly(&s, in_folder(path, "old.db"), &error), ERR_FORMAT);
     assert_null(s);
-    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 2): any `bench run` with this --db "
+    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 3): any `bench run` with this --db "
                                        "brings it up to date"));
 }
 
@@ -169,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test(an_old_database_is_brought_up_to_date_and_keeps_its_rows),
+        cmocka_unit_test_setup_teardown(a_database_of_version_2_keeps_its_rows_in_their_order, make_database_2, remove_folder),
         test(a_run_of_an_old_bench_is_still_shown_reported_and_recorded),
         test(an_old_database_that_may_only_be_read_says_how_to_go_on),
     };

@@ -147,14 +147,15 @@ static inline void predict(int64_t trial, int step, double mflop, double weight_
 
 static int64_t repetition_starts_ns = 1500;
 
+static int repetition_ordinal; /* of execution within the run */
+
 static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmup, const char *hash, const double *ms,
                                      int steps)
 {
-    static int ordinal;
     struct store_repetition r = {.pass = pass,
                                  .tokens_hash = hash,
-                                 .rep = ordinal,
-                                 .ordinal = ordinal,
+                                 .rep = repetition_ordinal,
+                                 .ordinal = repetition_ordinal,
                                  .warmup = warmup,
                                  .started_ns = repetition_starts_ns,
                                  .rejected = strcmp(pass, "time") != 0,
@@ -163,7 +164,7 @@ static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmu
                                  .load1 = 0.25};
     int64_t id = 0;
 
-    ordinal++;
+    repetition_ordinal++;
     assert_ok(store_add_repetition(store, trial, &r, &id, &error));
     for (int i = 0; i < steps; i++) {
         int64_t ns = (int64_t)round(ms[i] * 1e6);

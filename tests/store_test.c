@@ -188,7 +188,7 @@ static void a_new_database_is_marked_ours_strict_and_in_wal_mode(void **state)
 
     (void)state;
     assert_int_equal(query(s, "SELECT application_id FROM pragma_application_id"), 0x62656e63);
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 3);
     assert_int_equal(query(s, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
     assert_int_equal(query(s, "SELECT foreign_keys FROM pragma_foreign_keys"), 1);
     assert_int_equal(query(s,
@@ -535,7 +535,7 @@ static void a_newer_schema_is_refused_with_the_remedy(void **state)
     execute(s, "PRAGMA user_version = 99");
     store_close(s);
     assert_refused(ERR_FORMAT, false);
-    assert_says("written by a newer bench (schema 99, this one knows 2): update bench");
+    assert_says("written by a newer bench (schema 99, this one knows 3): update bench");
     assert_refused(ERR_FORMAT, true);
 }
 

@@ -121,6 +121,7 @@ static const struct wrong wrong_values[] = {
      "x.yaml:6:21: matrix.exclude.batch: expected an integer from 1 to 4096, got a list"},
     {HEAD "measure: {probes: []}\n", "x.yaml:5:19: measure.probes: expected at least one value, got an empty list"},
     {HEAD "measure: {probes: [clock, clock]}\n", "x.yaml:5:27: measure.probes: expected different probes, got 'clock' twice"},
+    {HEAD "measure: {per: layer}\n", "x.yaml:5:16: measure.per: expected step or op, got 'layer'"},
     {HEAD "measure: {warmup: -1}\n", "x.yaml:5:19: measure.warmup: expected an integer from 0 to 1000, got '-1'"},
     {HEAD "measure: {warmup: 0.5}\n", "x.yaml:5:19: measure.warmup: expected an integer from 0 to 1000, got '0.5'"},
     {HEAD "measure: {repetitions: many}\n",

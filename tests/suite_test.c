@@ -67,7 +67,7 @@ static void every_key_lands_in_its_field(void **state)
                           "matrix:\n  kv_cache: [false, TRUE]\n  batch: 2\n  prompt_tokens: [text, 5]\n  new_tokens: [9, 8]\n"
                           "  strategy: [top_k, sample, greedy]\n"
                           "  include: [{batch: 4, kv_cache: yes}]\n  exclude: [{prompt_tokens: text}, {new_tokens: 8}]\n"
-                          "measure: {probes: [rusage, clock], warmup: 0, repetitions: 4, target: 0.5, budget_s: 1.5, "
+                          "measure: {probes: [rusage, clock], per: op, warmup: 0, repetitions: 4, target: 0.5, budget_s: 1.5, "
                           "roof_ms: 1}\n"
                           "expect: []\nquick: {}\n",
                           NULL, false));
@@ -95,6 +95,7 @@ static void every_key_lands_in_its_field(void **state)
     assert_int_equal(s->probe_count, 2);
     assert_string_equal(s->probes[0], "rusage");
     assert_string_equal(s->probes[1], "clock");
+    assert_true(s->per_op);
     assert_int_equal(s->warmup, 0);
     assert_int_equal(s->repetitions_min, 4);
     assert_int_equal(s->repetitions_max, 4);

@@ -35,7 +35,8 @@ static void the_summary_fits_a_terminal_and_says_it_all(void **state)
              "  T^2.00 (analytic), theory O(T^2 d^2 + T^3 d): 2 to 3, at these lengths 2.00\n",
              __LINE__);
     has_text(out.data, "prefill FLOPs +1.0 %", __LINE__);
-    has_text(out.data, "counting costs: papi:flops prefill +10.0 %", __LINE__);
+    has_text(out.data, "what measuring costs, against the timing pass; [95 % interval]\n", __LINE__);
+    has_text(out.data, "  papi:flops                                +10.00 %       +15.00 % [+10.00, +20.00]\n", __LINE__);
     has_text(out.data, "HELD       total_ms grows more steeply", __LINE__);
     has_text(out.data, "unfinished", __LINE__);
     text_free(&out);

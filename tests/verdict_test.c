@@ -29,7 +29,6 @@ static struct verdict decide(double gflop, double gbyte, double ms, double lo, d
     verdict_decide(&v, &(struct verdict_input){.phase = "prefill",
                                                .flops = gflop * 1e9,
                                                .bytes = gbyte * 1e9,
-                                               .analytic_bytes = gbyte * 1e9,
                                                .seconds = ms / 1e3,
                                                .efficiency = roof_ms / ms,
                                                .efficiency_lo = roof_ms / hi,
@@ -125,35 +124,62 @@ static void above_its_roof_is_called_an_error_and_decides_nothing(void **state)
     struct verdict v = decide(0.5, 1, 50, 49, 51);
 
     (void)state;
-    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_int_equal(v.kind, VERDICT_ABOVE);
+    assert_string_equal(verdict_kind_name(v.kind), "above its roof");
     assert_near(v.efficiency, 2);
-    assert_says(v, "above its roof: the roof or the count is wrong, or the data stays in cache");
+    assert_says(v, "prefill is above its roof: the roof or the count is wrong: ");
+    assert_says(v, "reaches 200 % [196, 204] of the dram read roof");
     assert_int_equal(v.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
-    assert_says_not(decide(0.5, 1, 96, 95, 97), "above its roof"); /* 104 %: within what roofs wander */
+    assert_int_equal(decide(0.5, 1, 96, 95, 97).kind, VERDICT_BANDWIDTH);   /* 104 %: the roof's highest round is 110 */
+    assert_int_equal(decide(0.5, 1, 88, 80, 101).kind, VERDICT_BANDWIDTH);  /* 114 %, but anything from 99 % */
+    assert_int_equal(decide(0.5, 1, 88, NAN, NAN).kind, VERDICT_BANDWIDTH); /* one repetition: 103 % of the highest round */
+    assert_int_equal(decide(0.5, 1, 80, NAN, NAN).kind, VERDICT_ABOVE);
 }
 
-static void counted_bytes_far_below_the_analytic_ones_mean_residency(void **state)
+/* 0.5 ms of the compute roof; bytes from a cache of 50 GB/s. */
+static struct verdict decide_in_cache(double ms, double roof_ms, struct verdict_roof cache_roof, double from_memory)
 {
-    struct verdict_input in = {.phase = "decode",
-                               .flops = 1e9,
-                               .bytes = 0.1e9,
-                               .analytic_bytes = 1e9,
-                               .counted = true,
-                               .seconds = 0.012,
-                               .efficiency = 0.8,
-                               .efficiency_lo = 0.8,
-                               .efficiency_hi = 0.8,
-                               .compute = compute,
-                               .bandwidth = bandwidth};
     struct verdict v;
 
+    verdict_decide(&v, &(struct verdict_input){.phase = "decode",
+                                               .flops = 50e6,
+                                               .bytes = 100e6,
+                                               .seconds = ms / 1e3,
+                                               .efficiency = roof_ms / ms,
+                                               .efficiency_lo = roof_ms / ms,
+                                               .efficiency_hi = roof_ms / ms,
+                                               .compute = compute,
+                                               .bandwidth = cache_roof,
+                                               .cache = "l3",
+                                               .cache_bytes = 128e6,
+                                               .from_memory = from_memory});
+    return v;
+}
+
+static void what_stays_in_cache_is_held_against_the_roof_of_that_cache(void **state)
+{
+    const struct verdict_roof l3 = {"l3 read", 50e9, 50e9, 50e9};
+    struct verdict v = decide_in_cache(2.5, 2, l3, NAN);
+
     (void)state;
-    verdict_decide(&v, &in);
-    assert_true(v.counted);
-    assert_says(v, "the working set stays in cache: 10 % of its bytes came from memory");
-    in.bytes = 0.6e9;
-    verdict_decide(&v, &in);
-    assert_says_not(v, "working set");
+    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_near(v.ridge, 2);
+    assert_string_equal(v.roof, "l3 read");
+    assert_says(v, "80 % [80, 80] of the l3 read roof (50.0 GB/s); in cache: its 100 MB fit into l3 (128 MB)");
+    assert_says(decide_in_cache(2.5, 2, l3, 0.1), "; in cache: 10 % of its 100 MB came from memory");
+}
+
+static void a_cache_without_a_roof_leaves_compute_as_the_only_bound(void **state)
+{
+    const struct verdict_roof none = {"dram read", NAN, NAN, NAN};
+    struct verdict fast = decide_in_cache(0.6, 0.5, none, NAN), slow = decide_in_cache(5, 0.5, none, NAN);
+
+    (void)state;
+    assert_int_equal(fast.kind, VERDICT_COMPUTE);
+    assert_int_equal(slow.kind, VERDICT_UNKNOWN);
+    assert_says(slow, "decode has no verdict: it is far below the compute roof, and memory is not what it waits for");
+    assert_says(slow, "fit into l3 (128 MB), of which no read roof was measured");
+    assert_int_equal(slow.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
 }
 
 static void one_repetition_has_a_kind_but_no_interval_and_decides_nothing(void **state)
@@ -216,7 +242,8 @@ int main(void)
         cmocka_unit_test(near_the_ridge_the_roofs_spread_decides),
         cmocka_unit_test(at_the_ridge_but_slow_is_overhead),
         cmocka_unit_test(above_its_roof_is_called_an_error_and_decides_nothing),
-        cmocka_unit_test(counted_bytes_far_below_the_analytic_ones_mean_residency),
+        cmocka_unit_test(what_stays_in_cache_is_held_against_the_roof_of_that_cache),
+        cmocka_unit_test(a_cache_without_a_roof_leaves_compute_as_the_only_bound),
         cmocka_unit_test(one_repetition_has_a_kind_but_no_interval_and_decides_nothing),
         cmocka_unit_test(what_is_missing_is_said),
     };

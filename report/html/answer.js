@@ -234,6 +234,7 @@ function boundWords(group, kind, entries, alone) {
     h('strong', null, kind),
     `${where}: ${efficiency ? `${efficiency} of its roof` : 'no roof to compare with'}${margin ? `, intensity ${margin} × the ridge` : ''} `,
     counted && tag(counted),
+    entries.every((x) => x.v.cache !== null && x.v.cache !== undefined) && [' ', badge('in cache', 'open')],
   ];
 }
 

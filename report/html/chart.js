@@ -5,6 +5,7 @@
 import * as echarts from 'echarts/core';
 import {BarChart, CustomChart, LineChart, ScatterChart} from 'echarts/charts';
 import {GridComponent, MarkLineComponent, TooltipComponent} from 'echarts/components';
+import {LabelLayout} from 'echarts/features';
 import {SVGRenderer} from 'echarts/renderers';
 import {h, svg} from './dom.js';
 import {colour, onTheme} from './theme.js';
@@ -12,6 +13,7 @@ import {colour, onTheme} from './theme.js';
 echarts.use([
   BarChart,
   CustomChart,
+  LabelLayout,
   LineChart,
   ScatterChart,
   GridComponent,

@@ -30,7 +30,7 @@ export function section(id, title, ...children) {
 /* Where a value comes from, in words. */
 export const PROVENANCE = {
   counter: 'hardware counter, calibrated in this run against known work',
-  multiplexed: 'hardware counter that ran only part of the time, scaled up',
+  multiplexed: 'hardware counter that ran for a part of the time only: as it counted, never scaled up; rejected and repeated',
   timer: 'monotonic clock around the pass, median over repetitions',
   analytic: 'computed from shapes, not measured',
   os: 'reported by the operating system',

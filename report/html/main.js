@@ -5,6 +5,7 @@ import {choosing} from './choosing.js';
 import {h, section} from './dom.js';
 import {cumulative, exponents, latency, speedup, speedupTable} from './growth.js';
 import {glossary, machine, method, noise, suite} from './method.js';
+import {ops} from './ops.js';
 import {roofline} from './roofline.js';
 import {cache, roofs, trials, work} from './tables.js';
 
@@ -14,6 +15,7 @@ const LISTS = ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials
 const CONTENTS = [
   ['answer', 'Answer'],
   ['roofline', 'Roofline'],
+  ['ops', 'Ops'],
   ['growth', 'Growth'],
   ['choosing', 'Choosing'],
   ['trials', 'Trials'],
@@ -54,6 +56,7 @@ function page(doc) {
       unfinished(doc),
       answer(doc),
       section('roofline', 'Roofline', roofline(doc)),
+      ops(doc),
       section(
         'growth',
         'Growth with length',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How the numbers came about: machine, conventions, passes, calibration, overhead, noise, the suite's text, the words used.
 import {badge, h, missing, PROVENANCE, section, table, tag} from './dom.js';
-import {bytes, date, known, ms, percent, scaled, signed, visible, whole} from './format.js';
+import {bytes, date, digits, known, ms, percent, scaled, signed, visible, whole} from './format.js';
 import {noiseChart, noiseTable} from './noise.js';
 
 const GLOSSARY = [
@@ -30,12 +30,17 @@ const GLOSSARY = [
     'Model bandwidth utilisation: (weight bytes + KV bytes read) / time / peak bandwidth. For a bandwidth-bound step it is its share of the roof.',
   ],
   ['p50, p90, p99', 'Quantiles of pooled steps; p90 needs 64 steps and p99 662, else they are not printed.'],
+  ['op', 'A part of the forward pass: embed, norm, qkv, rotary, attention, out, mlp, head, sample. Norm and rotary run inside others; their time is their own.'],
+  ['in cache', 'The data of a step stays in a cache between steps, so the memory’s roof says nothing about it.'],
+  ['above its roof', 'An error: more than 100 % of a roof, beyond the interval and the roof’s spread. The roof or the count is wrong; nothing is concluded from it.'],
   ['interval', '95 % bootstrap interval of the median over repetitions.'],
 ];
 
 const METHOD = [
   'Timing and counting are separate passes over the same trial: the timing pass runs with clocks only, each group of counters gets a pass of its own.',
   'Trials are visited in a seeded random order, round by round, so that drift of the machine does not fall on one arm. Warm-up rounds are kept, marked, and left out of the figures.',
+  'Bare executions, with nothing between their steps, stand beside the timing pass and the counting passes: the difference is what measuring costs.',
+  'A step whose weights, keys and values fit into the caches of the threads in use, or of which counters saw less than half come from memory, is marked “in cache” and compared with that cache’s roof.',
   'Counters are believed only after they counted kernels of known work in this run. Implausible readings are thrown away, counted, and repeated.',
 ];
 
@@ -181,23 +186,46 @@ function calibration(doc) {
   );
 }
 
+const costs = (e, unit) =>
+  known(e?.median)
+    ? [
+        unit(e.median),
+        known(e.lo) && known(e.hi) ? h('small', null, ` [${unit(e.lo)}, ${unit(e.hi)}]`) : null,
+      ]
+    : missing('not measured');
+
 function overhead(doc) {
   if (!doc.overhead.length)
-    return h('p', null, missing('The overhead of counting is not known: no counting pass was finished.'));
-  return table(
-    'Steps of a counting pass against those of the timing pass',
-    [{head: 'phase'}, {head: 'pass'}, {head: 'difference', tag: 'timer'}],
-    doc.overhead.map((o) => [
-      o.phase,
-      o.pass,
-      known(o.ratio?.median)
-        ? [
-            signed(o.ratio.median),
-            known(o.ratio.lo) ? h('small', null, ` [${signed(o.ratio.lo)}, ${signed(o.ratio.hi)}]`) : null,
-          ]
-        : missing('not measured'),
-    ]),
-  );
+    return h('p', null, missing('What measuring costs is not known: no two executions were finished side by side.'));
+  const passes = [...new Set(doc.overhead.map((o) => o.pass))],
+    bare = doc.overhead[0].against === 'bare';
+  const of = (pass, phase) => doc.overhead.find((o) => o.pass === pass && o.phase === phase);
+  return [
+    h(
+      'p',
+      {class: 'note'},
+      bare
+        ? 'Each execution against the bare one beside it: the same work with nothing watching, three readings of the clock in all. An interval that holds zero means that the cost could not be told from noise.'
+        : 'Step medians against those of the timing pass; this run has no bare executions to compare with.',
+    ),
+    table(
+      'What measuring costs: more time a step, by pass',
+      [
+        {head: 'pass'},
+        {head: 'prefill', tag: 'timer'},
+        {head: 'decode', tag: 'timer'},
+        ...(bare ? [{head: 'µs a decode step'}, {head: 'pairs'}] : []),
+      ],
+      passes.map((pass) => [
+        pass,
+        costs(of(pass, 'prefill')?.ratio, signed),
+        costs(of(pass, 'decode')?.ratio, signed),
+        ...(bare
+          ? [costs(of(pass, 'decode')?.us_a_step, digits), whole(of(pass, 'prefill')?.ratio?.n) || missing('none')]
+          : []),
+      ]),
+    ),
+  ];
 }
 
 export function method(doc) {
@@ -222,7 +250,7 @@ export function method(doc) {
           doc.absent.map((a) => h('li', null, h('b', null, `${a.what}: `), a.why)),
         )
       : h('p', null, 'Nothing that was asked for was absent.'),
-    h('h3', null, 'Cost of counting'),
+    h('h3', null, 'What measuring costs'),
     overhead(doc),
     h(
       'p',

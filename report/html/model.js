@@ -99,12 +99,40 @@ export function whyNotCounted(doc, metric) {
   return doc.run.finished ? 'the suite asked for no counter of it' : 'the run ended before its counting pass';
 }
 
-/* What else ran beside a repetition; the limits are part of the words. */
-export function marks(w) {
+export const VERDICT_TONE = {
+  'compute-bound': 'compute',
+  'bandwidth-bound': 'memory',
+  'overhead-bound': 'bad',
+  'at the ridge': 'ridge',
+  'above its roof': 'bad',
+};
+
+/* The trial whose ops stand for all: the longest, with the cache where there is one. */
+export function opTrial(doc) {
+  const weight = (t) => t.new_tokens + (t.kv_cache === 'on' ? 1e9 : 0);
+  return doc.trials.filter((t) => t.per_op).sort((a, b) => weight(b) - weight(a))[0] || null;
+}
+
+/* The frequency of the run's timed repetitions, in the middle; null where it was not seen. */
+export function typicalFrequency(doc) {
+  const all = doc.trials
+    .flatMap((t) => t.witness || [])
+    .map((w) => w.frequency_hz)
+    .filter(known)
+    .sort((a, b) => a - b);
+  return all.length ? all[all.length >> 1] : null;
+}
+
+/* What else ran beside a repetition, and what its place was like; the limits are part of the words. */
+export function marks(w, frequency = null) {
   const found = [];
   if (w.other_busy >= 0.2) found.push('other processes took 0.2 CPUs or more');
   if (w.steal_ticks > 0) found.push('the hypervisor took time');
   if (w.page_faults_major > 0) found.push('pages came from disk');
   if (w.switches_involuntary >= 20) found.push('20 or more involuntary switches');
+  if (w.throttled > 0) found.push('heat slowed the cores');
+  if (w.frequency_hz < 0.9 * frequency) found.push('the core ran 10 % or more slower than in the run’s middle');
+  if (w.sibling_busy >= 0.2) found.push('hardware threads beside ours were busy for 0.2 CPUs or more');
+  if (w.remote_share >= 0.1) found.push('a tenth or more of the memory was on another NUMA node');
   return found;
 }

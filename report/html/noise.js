@@ -3,8 +3,8 @@
 // Marked repetitions stay in the figures; they are shown so that a reader can judge an interval.
 import {axes, chart, noChart, tip} from './chart.js';
 import {h, missing, table} from './dom.js';
-import {digits, known, ms, whole} from './format.js';
-import {marks, shortLabel} from './model.js';
+import {digits, known, ms, percent, whole} from './format.js';
+import {marks, shortLabel, typicalFrequency} from './model.js';
 import {colour} from './theme.js';
 
 const median = (xs) => {
@@ -14,6 +14,7 @@ const median = (xs) => {
 };
 
 function repetitionsOf(doc) {
+  const frequency = typicalFrequency(doc);
   return doc.trials.flatMap((t, row) => {
     const timed = (t.witness || []).filter((w) => w.pass === 'time' && known(w.wall_ms));
     const kept = timed.filter((w) => !w.warmup).map((w) => w.wall_ms);
@@ -23,9 +24,9 @@ function repetitionsOf(doc) {
       t,
       row,
       w,
-      found: marks(w),
+      found: marks(w, frequency),
       off: 100 * (w.wall_ms / middle - 1),
-      kind: w.warmup ? 'warmup' : marks(w).length ? 'marked' : 'quiet',
+      kind: w.warmup ? 'warmup' : marks(w, frequency).length ? 'marked' : 'quiet',
     }));
   });
 }
@@ -94,12 +95,19 @@ const repetitionTip = (p) =>
     ['other processes', known(p.w.other_busy) ? `${digits(p.w.other_busy)} CPUs` : null],
     ['switches', whole(p.w.switches_involuntary)],
     ['steal', known(p.w.steal_ticks) ? `${p.w.steal_ticks} ticks` : null],
+    ['interrupts', known(p.w.interrupts) ? whole(p.w.interrupts) : null],
+    ['frequency', known(p.w.frequency_hz) ? `${digits(p.w.frequency_hz / 1e9)} GHz` : null],
+    ['heat slowed it', known(p.w.throttled) ? `${p.w.throttled} times` : null],
+    ['threads beside ours', known(p.w.sibling_busy) ? `${digits(p.w.sibling_busy)} CPUs` : null],
+    ['huge pages', percent(p.w.huge_share)],
+    ['other NUMA nodes', percent(p.w.remote_share)],
     ['marked', p.found.join('; ') || 'no'],
   ]);
 
 export function noiseTable(doc) {
+  const frequency = typicalFrequency(doc);
   const marked = doc.trials.flatMap((t) =>
-    (t.witness || []).filter((w) => !w.warmup && marks(w).length).map((w) => ({t, w})),
+    (t.witness || []).filter((w) => !w.warmup && marks(w, frequency).length).map((w) => ({t, w})),
   );
   const all = doc.trials.flatMap((t) => (t.witness || []).filter((w) => !w.warmup)).length;
   if (!all) return h('p', null, missing('No repetition was finished, so there is nothing to mark.'));
@@ -108,12 +116,12 @@ export function noiseTable(doc) {
     null,
     marked.length
       ? `${marked.length} of ${all} repetitions are marked. They were kept: a median with its interval bears them, and dropping by hand would be a choice about the result.`
-      : `None of ${all} repetitions is marked: no steal time, no disk faults, fewer than 20 involuntary switches each, other processes under 0.2 CPUs.`,
+      : `None of ${all} repetitions is marked: no steal time, no disk faults, fewer than 20 involuntary switches each, other processes under 0.2 CPUs, no heat, no slower core, no memory elsewhere.`,
   );
   if (!marked.length) return sentence;
   const cell = (x, text) => (known(x) ? text : missing('unknown'));
   const rows = table(
-    'Marked repetitions: CPU time of other processes, time taken by the hypervisor, involuntary context switches, page faults from disk',
+    'Marked repetitions: CPU time of other processes and on hardware threads beside ours, time taken by the hypervisor, involuntary context switches, page faults from disk, interrupts of the machine, the main core’s frequency, times that heat slowed it, memory in huge pages and on other NUMA nodes',
     [
       {head: 'trial'},
       {head: 'pass'},
@@ -123,6 +131,12 @@ export function noiseTable(doc) {
       {head: 'steal', tag: 'os'},
       {head: 'switches', tag: 'os'},
       {head: 'major faults', tag: 'os'},
+      {head: 'interrupts', tag: 'os'},
+      {head: 'GHz', tag: 'timer'},
+      {head: 'heat', tag: 'os'},
+      {head: 'beside, CPUs', tag: 'os'},
+      {head: 'huge', tag: 'os'},
+      {head: 'elsewhere', tag: 'os'},
     ],
     marked.map(({t, w}) => [
       shortLabel(t),
@@ -133,6 +147,12 @@ export function noiseTable(doc) {
       cell(w.steal_ticks, whole(w.steal_ticks)),
       cell(w.switches_involuntary, whole(w.switches_involuntary)),
       cell(w.page_faults_major, whole(w.page_faults_major)),
+      cell(w.interrupts, whole(w.interrupts)),
+      cell(w.frequency_hz, digits(w.frequency_hz / 1e9)),
+      cell(w.throttled, whole(w.throttled)),
+      cell(w.sibling_busy, digits(w.sibling_busy)),
+      cell(w.huge_share, percent(w.huge_share)),
+      cell(w.remote_share, percent(w.remote_share)),
     ]),
   );
   return [

@@ -3,7 +3,7 @@
 // was counted rather than computed. The band around a main roof is its spread over the rounds.
 import {above, axes, band, bars, below, chart, noChart, tip} from './chart.js';
 import {digits, known, percent, range, scaled} from './format.js';
-import {armName, shortLabel} from './model.js';
+import {armName, opTrial, shortLabel} from './model.js';
 import {colour} from './theme.js';
 
 const TITLE = 'Roofline: where prefill and decode stand';
@@ -16,6 +16,19 @@ function pointsOf(doc) {
       const v = t[phase]?.verdict;
       return v && known(v.ai) && known(v.gflops) && v.ai > 0 && v.gflops > 0
         ? [{t, phase, v, kv: t.kv_cache, key: `${phase} ${t.kv_cache}`}]
+        : [];
+    }),
+  );
+}
+
+/* The ops of one trial, in both phases; those without FLOPs have no place here. */
+function opPointsOf(doc) {
+  const t = opTrial(doc);
+  return ['prefill', 'decode'].flatMap((phase) =>
+    (t?.per_op[phase]?.ops || []).flatMap((o) => {
+      const v = o.verdict;
+      return v && known(v.ai) && known(v.gflops) && v.ai > 0 && v.gflops > 0
+        ? [{t, o, phase, v, key: `ops of ${phase}`}]
         : [];
     }),
   );
@@ -148,6 +161,45 @@ function scatter(points, phase, kv) {
   };
 }
 
+/* Smaller than the phases, in one colour, named beside the point. */
+function opScatter(points, phase) {
+  const ink = colour('accent');
+  return {
+    type: 'scatter',
+    name: `ops of ${phase}`,
+    symbol: phase === 'prefill' ? 'circle' : 'diamond',
+    symbolSize: phase === 'prefill' ? 6 : 8,
+    clip: true,
+    z: 12,
+    cursor: 'pointer',
+    label: {
+      show: true,
+      position: 'right',
+      distance: 8,
+      formatter: (q) => q.data.p.o.op,
+      color: ink,
+      fontSize: 11,
+    },
+    labelLayout: {hideOverlap: true},
+    data: points.map((p) => ({
+      value: [p.v.ai, p.v.gflops],
+      p,
+      itemStyle: p.v.source === 'counter' ? {color: ink, borderColor: colour('surface'), borderWidth: 0.8} : {color: colour('surface'), borderColor: ink, borderWidth: 1.6},
+    })),
+  };
+}
+
+const opTip = (p) =>
+  tip(`${p.o.op}, ${p.phase}: ${shortLabel(p.t)}`, [
+    ['time', range(p.o.ms, 'ms')],
+    ['of the step', percent(p.o.share?.median)],
+    ['intensity', `${digits(p.v.ai)} FLOP/byte (${digits(p.v.margin) || '?'} × ridge)`],
+    ['speed', `${digits(p.v.gflops)} GFLOP/s, ${digits(p.v.gbps) || '?'} GB/s`],
+    ['of its roof', known(p.v.efficiency) ? `${percent(p.v.efficiency)} of ${p.v.roof}` : null],
+    ['verdict', p.v.kind],
+    ['work', p.v.source === 'counter' ? 'counted' : 'analytic'],
+  ]);
+
 function pointTip(p) {
   const e = p.t[p.phase].ms;
   return tip(`${p.phase}, ${armName(p.kv)}: ${shortLabel(p.t)}`, [
@@ -161,6 +213,7 @@ function pointTip(p) {
         : null,
     ],
     ['verdict', p.v.kind],
+    ['data', known(p.v.ai) && p.v.cache ? `stays in ${p.v.cache.toUpperCase()}` : null],
     ['work', p.v.source === 'counter' ? 'counted' : 'analytic'],
   ]);
 }
@@ -195,7 +248,7 @@ function bands(doc, lines, peak, view) {
   ];
 }
 
-function optionOf(doc, points, lines) {
+function optionOf(doc, points, opPoints, lines) {
   const peak = (doc.ridge?.peak_flops || lines.compute[0]?.value || 1e15) / GIGA;
   const ridge = (narrow) =>
     doc.ridge && {
@@ -222,8 +275,8 @@ function optionOf(doc, points, lines) {
     const visible = points.filter((p) => shown(p.key)),
       narrow = width < 560;
     return {
-      ...axes(view, 'arithmetic intensity, FLOP per byte of DRAM traffic', 'GFLOP/s'),
-      tooltip: {formatter: (q) => (q.data?.p ? pointTip(q.data.p) : '')},
+      ...axes(view, 'arithmetic intensity, FLOP per byte of memory traffic', 'GFLOP/s'),
+      tooltip: {formatter: (q) => (q.data?.p ? (q.data.p.o ? opTip : pointTip)(q.data.p) : '')},
       series: [
         ...bands(doc, lines, peak, view),
         ...lines.bandwidth.map((r, i) => slope(r, r.name === doc.ridge?.bandwidth, peak, view, places[i])),
@@ -240,6 +293,12 @@ function optionOf(doc, points, lines) {
             ),
           ),
         ]),
+        ...['prefill', 'decode'].map((phase) =>
+          opScatter(
+            opPoints.filter((p) => p.phase === phase && shown(p.key)),
+            phase,
+          ),
+        ),
         ...(doc.ridge ? [ridge(narrow)] : []),
       ],
     };
@@ -248,6 +307,7 @@ function optionOf(doc, points, lines) {
 
 export function roofline(doc) {
   const points = pointsOf(doc),
+    opPoints = opPointsOf(doc),
     lines = linesOf(doc);
   if (!points.length && !doc.roofs.length)
     return noChart('roofline-chart', TITLE, 'Not drawn: this run holds neither a measured roof nor a measured trial.');
@@ -260,7 +320,15 @@ export function roofline(doc) {
         colour: kv,
       })),
     )
-    .filter((k) => points.some((p) => p.key === k.key));
+    .concat(
+      ['prefill', 'decode'].map((phase) => ({
+        key: `ops of ${phase}`,
+        name: `ops of ${phase}`,
+        symbol: phase === 'prefill' ? 'circle' : 'diamond',
+        colour: 'accent',
+      })),
+    )
+    .filter((k) => [...points, ...opPoints].some((p) => p.key === k.key));
   const ridge = doc.ridge
     ? `The ridge, where memory and compute take equally long, is at ${digits(doc.ridge.ai)} FLOP/byte (${doc.ridge.compute} over ${doc.ridge.bandwidth}).`
     : 'No ridge: a compute roof and a bandwidth roof are needed for it and this run did not measure both.';
@@ -269,9 +337,9 @@ export function roofline(doc) {
     title: TITLE,
     height: 470,
     keys,
-    views: [viewOf(points, lines, doc.ridge)],
-    option: optionOf(doc, points, lines),
-    caption: `Left of the ridge memory limits, right of it arithmetic does; the distance below the roof is what is lost. ${ridge} Filled points: work counted by hardware; hollow: computed from shapes. Upright bars: 95 % interval. Bands: lowest and highest round of a main roof; dashed: other roofs. Some points coincide: the keys hide the ones on top.`,
-    label: `Roofline chart: ${points.length} points of prefill and decode and ${doc.roofs.length} measured roofs; the numbers are in the tables of trials and roofs.`,
+    views: [viewOf([...points, ...opPoints], lines, doc.ridge)],
+    option: optionOf(doc, points, opPoints, lines),
+    caption: `Left of the ridge memory limits, right of it arithmetic does; the distance below the roof is what is lost. ${ridge} Filled points: work counted by hardware; hollow: computed from shapes. Upright bars: 95 % interval. Bands: lowest and highest round of a main roof; dashed: other roofs. ${opPoints.length ? `Small points: the ops of ${shortLabel(opTrial(doc))}. ` : ''}${[...points, ...opPoints].some((p) => p.v.cache) ? 'What stays in a cache stands at the intensity of what that cache sends. ' : ''}Some points coincide: the keys hide the ones on top.`,
+    label: `Roofline chart: ${points.length} points of prefill and decode, ${opPoints.length} of their ops, and ${doc.roofs.length} measured roofs; the numbers are in the tables of trials and roofs.`,
   });
 }

@@ -2,14 +2,8 @@
 // The numbers behind the charts: trials, counted against analytic work, KV cache, roofs with their drift, work by operation.
 import {badge, h, missing, remarks, section, table, tag} from './dom.js';
 import {bytes, digits, flops, known, percent, roofValue, signed, whole} from './format.js';
-import {shortLabel, whyNotCounted} from './model.js';
-
-const VERDICT_TONE = {
-  'compute-bound': 'compute',
-  'bandwidth-bound': 'memory',
-  'overhead-bound': 'bad',
-  'at the ridge': 'ridge',
-};
+import {energy} from './energy.js';
+import {VERDICT_TONE, shortLabel, whyNotCounted} from './model.js';
 
 function estimate(e, why) {
   if (!e || !known(e.median)) return missing(why);
@@ -29,7 +23,10 @@ function share(v, why) {
 
 const verdictBadge = (v, why) =>
   v?.kind && v.kind !== 'unknown'
-    ? badge(v.kind.replace('-bound', ''), VERDICT_TONE[v.kind] || 'open')
+    ? [
+        badge(v.kind.replace('-bound', ''), VERDICT_TONE[v.kind] || 'open'),
+        v.cache !== null && v.cache !== undefined ? [' ', badge('in cache', 'open')] : null,
+      ]
     : missing(v?.sentence || why);
 
 function trialRow(t) {
@@ -130,6 +127,8 @@ export function trials(doc) {
       doc.trials.map((t) => requestRow(t, notes)),
     ),
     notes.list(),
+    h('h3', null, 'Energy'),
+    energy(doc),
   );
 }
 

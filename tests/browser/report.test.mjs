@@ -254,7 +254,83 @@ check('counted points are filled and analytic ones are hollow', async () => {
   assert.equal(
     hollow,
     sample.trials.flatMap((t) => [t.prefill, t.decode]).filter((p) => p.verdict.source === 'analytic').length,
+    'ops were counted in the sample, so they are filled',
   );
+  await close();
+});
+
+const PRODUCTS = ['qkv', 'attention', 'out', 'mlp', 'head'];
+
+check('every op with FLOPs has a point in each phase, and its key takes it away', async () => {
+  const {page, close} = await open(sampleFile);
+  const texts = () => page.$$eval('#roofline-chart svg text', (ts) => ts.map((t) => t.textContent));
+  const ops = sample.trials.find((t) => t.per_op && t.new_tokens === 128).per_op;
+  const drawn = ops.prefill.ops.filter((o) => o.verdict?.ai > 0).length + ops.decode.ops.filter((o) => o.verdict?.ai > 0).length;
+  assert.match(
+    await page.$eval('#roofline-chart .chart', (e) => e.getAttribute('aria-label')),
+    new RegExp(`${drawn} of their ops`),
+  );
+  assert.ok((await texts()).some((t) => PRODUCTS.includes(t)), 'ops are named');
+  const count = async () => (await fills(page, 'roofline-chart')).length;
+  const all = await count();
+  for (const phase of ['prefill', 'decode'])
+    await page.locator('#roofline-chart .legend button', {hasText: `ops of ${phase}`}).click();
+  assert.equal(all - (await count()), drawn);
+  assert.ok(!(await texts()).some((t) => PRODUCTS.includes(t)));
+  await close();
+});
+
+check('the table of ops holds those without FLOPs too, and layers are folded below it', async () => {
+  const {page, close} = await open(sampleFile);
+  const rows = await page.$$eval('#ops .box:first-of-type tbody tr', (trs) => trs.map((tr) => tr.innerText));
+  for (const op of [...PRODUCTS, 'embed', 'norm', 'rotary', 'sample'])
+    assert.ok(
+      rows.some((r) => r.startsWith(op)),
+      `${op} has no row`,
+    );
+  assert.match(await page.innerText('#ops'), /Prefill by op, on · 13 → 128: .* ms.*\+3\.10 % against the timing pass/);
+  assert.equal(await page.locator('#ops th:visible', {hasText: 'layer 5'}).count(), 0);
+  await page.locator('#ops summary', {hasText: 'Prefill, layer by layer'}).first().click();
+  assert.equal(await page.locator('#ops th:visible', {hasText: 'layer 5'}).count(), 1);
+  await picture(page, 'ops');
+  await close();
+});
+
+check('what measuring costs stands by pass, energy by phase, and each has its words when it is not there', async () => {
+  const {page, close} = await open(sampleFile);
+  assert.match(await page.innerText('#method'), /op:time\s+\+1\.20 % \[[^]*?\+3\.10 % \[\+2\.70 %, \+3\.60 %\]/);
+  assert.match(await page.innerText('#trials'), /J a token[^]*61\.0 \[60\.4, 61\.6\]/);
+  await close();
+  const doc = copy(sample);
+  doc.overhead = [];
+  doc.absent.find((a) => a.what === 'rapl').why = 'this machine has no energy counter';
+  doc.trials.forEach((t) => Object.assign(t, {energy: null, per_op: null}));
+  const bare = await open(write('bare', doc));
+  assert.match(await bare.page.innerText('#trials'), /Energy was not measured: this machine has no energy counter\./);
+  assert.match(await bare.page.innerText('#ops'), /bench run SUITE --per op measures it/);
+  assert.match(await bare.page.innerText('#method'), /What measuring costs is not known/);
+  await bare.close();
+});
+
+check('an impossible verdict is an error and a step in cache says so', async () => {
+  const doc = copy(sample);
+  Object.assign(doc.trials[0].decode.verdict, {kind: 'above its roof', efficiency: 1.4});
+  Object.assign(doc.trials[1].decode.verdict, {cache: 'l3', roof: 'l3 read'});
+  const {page, close} = await open(write('above', doc));
+  assert.match(await page.innerText('#answer'), /above its roof at 16 new tokens: 140 % of its roof/);
+  assert.equal(await page.locator('#trials .badge-bad', {hasText: 'above its roof'}).count(), 1);
+  assert.equal(await page.locator('#trials .badge', {hasText: 'in cache'}).count(), 1);
+  assert.match(await page.innerText('#roofline'), /What stays in a cache stands at the intensity/);
+  await close();
+});
+
+check('what the witness saw of a repetition stands beside it', async () => {
+  const doc = copy(sample);
+  doc.trials[0].witness[2] = {...doc.trials[0].witness[2], throttled: 2, frequency_hz: 2.5e9, remote_share: 0.4, interrupts: 99123};
+  const {page, close} = await open(write('witness', doc));
+  const words = (await page.locator('#noise').textContent()) || '';
+  for (const found of ['99,123', '2.50', '40.0 %', 'GHz', 'elsewhere']) assert.ok(words.includes(found), found);
+  assert.doesNotMatch(words, /NaN|undefined|null/);
   await close();
 });
 

@@ -56,6 +56,28 @@ code "another seed draws other tokens" 0 strategies --model "$tmp/hf" --seed 2
 is "but greedy and beams draw none" "$(hashes 3 | tr , '\n' | grep -E 'greedy|beam')" "$(hashes 4 | tr , '\n' | grep -E 'greedy|beam')"
 like "so sampling differs" 'sample' "$( (hashes 3; hashes 4) | tr , '\n' | grep '^sample' | uniq -u)"
 
+code "a run by op" 0 quick_run o.db --per op
+is "every trial had its ops timed, as often as steps" 2 "$(sqlite3 "$tmp/o.db" "SELECT DISTINCT count(*) FROM repetition WHERE pass = 'op:time' GROUP BY trial")"
+is "all nine ops were told apart in every pass" 9 "$(sqlite3 "$tmp/o.db" 'SELECT min(n) FROM (SELECT count(DISTINCT op) AS n FROM op_step GROUP BY repetition, step, steps)')"
+is "the ops are no more than their step" 0 "$(sqlite3 "$tmp/o.db" 'SELECT count(*) FROM (SELECT repetition AS r, step AS s, sum(wall_ns) AS ns FROM op_step
+    WHERE steps = 1 GROUP BY 1, 2) WHERE ns > (SELECT wall_ns FROM step WHERE repetition = r AND step = s)')"
+is "decode's sum is more than any of its steps" 0 "$(sqlite3 "$tmp/o.db" 'SELECT count(*) FROM op_step a JOIN op_step b USING (repetition, op, layer)
+    WHERE a.steps > 1 AND b.steps = 1 AND b.step > 0 AND a.wall_ns < b.wall_ns')"
+is "bare executions stand beside the timed ones" 0 "$(sqlite3 "$tmp/o.db" "SELECT count(*) FROM trial t WHERE 2 > (SELECT count(*) FROM repetition
+    WHERE trial = t.id AND pass = 'bare' AND prefill_ns < wall_ns)")"
+is "they choose the same tokens" 'true,true,true,true' "$("$bench" show last --json --db "$tmp/o.db" | grep -o '"tokens_agree": [a-z]*' | sed 's/.* //' | paste -sd,)"
+like "the summary shows the ops" 'decode by op, kv_cache=on prompt=13 new=4: .* against the timing pass' "$out"
+like "and what measuring costs" ' op:time  +[+-].* %' "$out"
+like "so does the record" '\| decode \| head \| [0-9.]+' "$(cat "$tmp/record.md")"
+is "the model fits into the cache and says so" l3 "$([ -n "$(sqlite3 "$tmp/o.db" "SELECT 1 FROM cache WHERE level = 'l3' AND bytes > 2e7")" ] && value o.db trials.1.decode.verdict.cache || echo l3)"
+is "every column of the witness has its place" 1 "$(sqlite3 "$tmp/o.db" 'SELECT count(interrupts) + count(throttled) + count(frequency_hz) + count(sibling_busy) + count(huge_share) + count(remote_share) > 0 FROM repetition')"
+code "the command line's probes take the suite's place" 0 quick_run p.db --probe clock --probe rusage
+is "so none is absent" '[]' "$(value p.db absent)"
+code "an unknown probe is refused" 2 quick_run p.db --probe rusge
+like "with the nearest name" "did you mean 'rusage'" "$out"
+code "an unknown measure is refused" 2 quick_run p.db --per layer
+like "with its place" 'measure.per: expected step or op' "$out"
+
 code "list shows all runs" 0 "$bench" list --db "$tmp/a.db"
 is "seven runs" 7 "$(printf '%s\n' "$out" | grep -c kvcache_on_off)"
 code "report is written again" 0 "$bench" report 1 --db "$tmp/a.db" -o "$tmp/again.html"
@@ -66,6 +88,4 @@ sed -i 's/<!-- notes:begin -->/<!-- notes:begin -->\nMy own words, kept./' "$tmp
 code "the record is filled again" 0 "$bench" record 7 --db "$tmp/a.db" -o "$tmp/record.md"
 like "a person's words survive" 'My own words, kept.' "$(cat "$tmp/record.md")"
 code "a run that does not exist is refused" 2 "$bench" show 99 --db "$tmp/a.db"
-code "doctor looks at the machine" 0 "$bench" doctor
-like "doctor reports the permission for counters" 'perf_event_paranoid' "$out"
 finish

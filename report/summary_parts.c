@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ * At most 100 columns, as summary.c. */
+#include "summary_parts.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "number.h"
+#include "words.h"
+
+enum { CELL = 48 };
+
+static const char *const phases[] = {"prefill", "decode"};
+
+/* --- what measuring costs --------------------------------------------------------------------------------------------------
+ */
+
+static const json_t *find_cost(const json_t *overhead, const char *pass, const char *phase)
+{
+    json_t *o;
+    size_t i;
+
+    json_array_foreach((json_t *)overhead, i, o)
+    {
+        const char *p = words_string_at(o, "pass"), *q = words_string_at(o, "phase");
+        if (p && q && strcmp(p, pass) == 0 && strcmp(q, phase) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+/* "+0.21 % [-0.10, +0.52]" */
+static void cost_cell(char cell[CELL], const json_t *o)
+{
+    double median = 100 * words_number_at(o, "ratio.median");
+    double lo = 100 * words_number_at(o, "ratio.lo"), hi = 100 * words_number_at(o, "ratio.hi");
+
+    if (!isfinite(median))
+        snprintf(cell, CELL, "-");
+    else if (!isfinite(lo))
+        snprintf(cell, CELL, "%+.2f %%", median);
+    else
+        snprintf(cell, CELL, "%+.2f %% [%+.2f, %+.2f]", median, lo, hi);
+}
+
+static void put_cost(struct text *out, const json_t *overhead, const char *pass)
+{
+    const json_t *decode = find_cost(overhead, pass, "decode");
+    char cell[2][CELL], us[NUMBER_TEXT];
+
+    for (int p = 0; p < 2; p++)
+        cost_cell(cell[p], find_cost(overhead, pass, phases[p]));
+    text_puts(out, "  ");
+    summary_clean(out, pass, strlen(pass));
+    text_printf(out, "%*s", strlen(pass) < 20 ? 20 - (int)strlen(pass) : 1, "");
+    text_printf(out, "%30s  %30s", cell[0], cell[1]);
+    if (isfinite(words_number_at(decode, "us_a_step.median")))
+        text_printf(out, "  %10s", number_text(us, words_number_at(decode, "us_a_step.median"), 3));
+    text_puts(out, "\n");
+}
+
+void summary_costs(struct text *out, const json_t *overhead)
+{
+    json_t *o;
+    size_t i;
+
+    if (!json_array_size(overhead))
+        return;
+    const char *against = words_string_at(json_array_get(overhead, 0), "against");
+    bool bare = against && strcmp(against, "bare") == 0;
+    text_printf(out, "\nwhat measuring costs, against %s; [95 %% interval]\n",
+                bare ? "executions beside it that nothing watches" : "the timing pass");
+    text_printf(out, "  %-20s%30s  %30s%s\n", "pass", "prefill", "decode", bare ? "   us a step" : "");
+    json_array_foreach((json_t *)overhead, i, o)
+    {
+        const char *pass = words_string_at(o, "pass");
+        if (pass && find_cost(overhead, pass, phases[0]) == o) /* every pass has a prefill */
+            put_cost(out, overhead, pass);
+    }
+}
+
+/* --- ops -------------------------------------------------------------------------------------------------------------------
+ */
+
+static double best_amount(const json_t *op, const char *metric)
+{
+    const json_t *a = json_object_get(op, metric);
+    double counted = words_number_at(a, "counted");
+
+    return isfinite(counted) ? counted : words_number_at(a, "analytic");
+}
+
+/* Nothing stands for what an op does not do. */
+static const char *amount_text(char b[NUMBER_TEXT], double v)
+{
+    return v > 0 ? number_text(b, v, 3) : "-";
+}
+
+static void put_op(struct text *out, const json_t *op)
+{
+    const char *name = words_string_at(op, "op"), *kind = words_string_at(op, "verdict.kind");
+    const char *roof = words_string_at(op, "verdict.roof");
+    double share = words_number_at(op, "share.median"), efficiency = words_number_at(op, "verdict.efficiency");
+    char b[5][NUMBER_TEXT], of[CELL] = "-";
+
+    if (isfinite(efficiency) && roof)
+        snprintf(of, sizeof of, "%.0f %% of %.20s, %.16s", 100 * efficiency, roof, kind ? kind : "?");
+    text_puts(out, "  ");
+    summary_clean(out, name ? name : "?", strlen(name ? name : "?"));
+    text_printf(out, "%*s%9s %6.1f %%  %8s %8s %8s %8s  %s\n", 10 - (int)strlen(name ? name : "?"), "",
+                number_text(b[0], words_number_at(op, "ms.median"), 3), 100 * share,
+                amount_text(b[1], best_amount(op, "flops") / 1e6), amount_text(b[2], best_amount(op, "bytes") / 1e6),
+                amount_text(b[3], words_number_at(op, "gflops")), amount_text(b[4], words_number_at(op, "gbps")), of);
+}
+
+static void put_phase(struct text *out, const json_t *trial, const char *phase)
+{
+    const json_t *p = json_object_get(json_object_get(trial, "per_op"), phase);
+    char ms[NUMBER_TEXT], perturbation[WORDS_MAX];
+    json_t *op;
+    size_t i;
+
+    if (!json_is_object(p))
+        return;
+    text_printf(out, "\n%s by op, ", phase);
+    summary_clean(out, words_string_at(trial, "label"), strlen(words_string_at(trial, "label")));
+    text_printf(out, ": %s ms%s, %s against the timing pass\n", number_text(ms, words_number_at(p, "step_ms.median"), 3),
+                strcmp(phase, "decode") == 0 ? " a step" : "", words_change(perturbation, words_number_at(p, "perturbation")));
+    text_printf(out, "  %-10s%9s %8s  %8s %8s %8s %8s  %s\n", "op", "ms", "share", "MFLOP", "MB", "GFLOP/s", "GB/s",
+                "of its roof");
+    json_array_foreach(json_object_get(p, "ops"), i, op) put_op(out, op);
+}
+
+static const json_t *shown_trial(const json_t *trials)
+{
+    const json_t *best = NULL, *t;
+    double most = -1;
+    size_t i;
+
+    json_array_foreach((json_t *)trials, i, t)
+    {
+        const char *kv = words_string_at(t, "kv_cache");
+        double score = words_number_at(t, "new_tokens") + (kv && strcmp(kv, "on") == 0 ? 1e9 : 0);
+        if (json_is_object(json_object_get(t, "per_op")) && score > most) {
+            best = t;
+            most = score;
+        }
+    }
+    return best;
+}
+
+void summary_ops(struct text *out, const json_t *trials)
+{
+    const json_t *t = shown_trial(trials);
+
+    for (int p = 0; t && p < 2; p++)
+        put_phase(out, t, phases[p]);
+}
+
+/* --- energy ----------------------------------------------------------------------------------------------------------------
+ */
+
+static void put_energy(struct text *out, const json_t *trial, const char *phase)
+{
+    const json_t *e = json_object_get(json_object_get(trial, "energy"), phase);
+    char j[NUMBER_TEXT], w[NUMBER_TEXT];
+
+    if (json_is_object(e))
+        text_printf(out, ", %s %s J a token at %s W", phase, number_text(j, words_number_at(e, "joules_per_token"), 3),
+                    number_text(w, words_number_at(e, "watts.median"), 3));
+}
+
+void summary_energy(struct text *out, const json_t *trials)
+{
+    json_t *t;
+    size_t i;
+
+    json_array_foreach((json_t *)trials, i, t)
+    {
+        if (!json_is_object(json_object_get(t, "energy")))
+            continue;
+        text_puts(out, "energy, ");
+        summary_clean(out, words_string_at(t, "label"), strlen(words_string_at(t, "label")));
+        put_energy(out, t, "prefill");
+        put_energy(out, t, "decode");
+        text_puts(out, "\n");
+    }
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * Tables of the summary that only some runs have; summary.c puts them in their place. For nobody else. */
+#ifndef BENCH_SUMMARY_PARTS_H
+#define BENCH_SUMMARY_PARTS_H
+
+#include <jansson.h>
+
+#include "text.h"
+
+/* Bytes from the database, with control characters as '?'. */
+void summary_clean(struct text *out, const char *s, size_t n);
+
+/* What measuring costs, a line a pass. */
+void summary_costs(struct text *out, const json_t *overhead);
+/* Where a step of one trial goes, op by op: the trial with the cache and the most new tokens. */
+void summary_ops(struct text *out, const json_t *trials);
+/* Joules a token and watts, where they were measured. */
+void summary_energy(struct text *out, const json_t *trials);
+
+#endif

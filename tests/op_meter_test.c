@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ * Who gets the time and the counts of nested ops: with a clock and a probe of this test's own that tell what was read when, and
+ * with the real engine, where all ops together are the step. */
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "clock.h"
+#include "op_meter.h"
+#include "team.h"
+
+enum { LAYERS = 2 };
+
+/* --- a clock that moves when told, and a counter that counts it --- */
+
+static struct {
+    uint64_t now;
+    double counted, wrong; /* wrong: the next reading, when not 0 */
+    double begun;
+    int open, brackets;
+    bool missing;
+} world;
+
+static uint64_t scripted_clock(void)
+{
+    return world.now;
+}
+
+/* A nanosecond of work is three units. */
+static void work(uint64_t ns)
+{
+    world.now += ns;
+    world.counted += 3 * (double)ns;
+}
+
+static void probe_begin(struct probe *p)
+{
+    (void)p;
+    world.now += 1000; /* reading takes time, which must be nobody's */
+    world.begun = world.counted;
+    world.open++;
+}
+
+static void probe_end(struct probe *p, struct reading *out)
+{
+    (void)p;
+    double value = world.wrong != 0 ? world.wrong : world.counted - world.begun;
+
+    *out = (struct reading){.count = 1};
+    out->value[0] = (struct value){.metric = METRIC_FLOPS,
+                                   .provenance = world.missing ? PROVENANCE_MISSING : PROVENANCE_COUNTER,
+                                   .why = world.missing ? "gone" : NULL,
+                                   .value = world.missing ? 0 : value,
+                                   .coverage = 1};
+    world.now += 1000;
+    world.wrong = 0;
+    world.open--;
+    world.brackets++;
+}
+
+static bool probe_plausible(const struct probe *p, const struct reading *r, const char **why)
+{
+    (void)p;
+    *why = "negative or nothing";
+    return r->value[0].provenance == PROVENANCE_MISSING || r->value[0].value > 0;
+}
+
+static const struct probe_ops scripted_ops = {
+    .name = "scripted", .begin = probe_begin, .end = probe_end, .plausible = probe_plausible};
+static struct probe scripted = {&scripted_ops};
+
+static struct op_meter meter;
+static struct engine_hooks hooks;
+
+static int open_meter(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    memset(&world, 0, sizeof world);
+    if (op_meter_open(&meter, LAYERS, &e) < 0)
+        return -1;
+    meter.clock = scripted_clock;
+    hooks = op_meter_hooks(&meter);
+    return 0;
+}
+
+static int close_meter(void **state)
+{
+    (void)state;
+    op_meter_close(&meter);
+    return 0;
+}
+
+static void begin(enum op op, int layer)
+{
+    hooks.op_begin(hooks.ctx, op, layer);
+}
+
+static void end(enum op op, int layer)
+{
+    hooks.op_end(hooks.ctx, op, layer);
+}
+
+/* qkv of a layer as a backend runs it in pieces: 10 for norm, 5 between, 100 for the product, 20 for rotary, 1 after it. */
+static void run_qkv(int layer, uint64_t scale)
+{
+    begin(OP_QKV, layer);
+    begin(OP_NORM, layer);
+    work(10 * scale);
+    end(OP_NORM, layer);
+    work(105 * scale);
+    begin(OP_ROTARY, layer);
+    work(20 * scale);
+    end(OP_ROTARY, layer);
+    work(1 * scale);
+    end(OP_QKV, layer);
+}
+
+static void run_step(int step, int steps, uint64_t scale)
+{
+    op_meter_begin_step(&meter);
+    work(7); /* before the first op: nobody's */
+    run_qkv(0, scale);
+    run_qkv(1, 2 * scale);
+    begin(OP_HEAD, -1);
+    work(500 * scale);
+    end(OP_HEAD, -1);
+    op_meter_end_step(&meter, step, steps);
+}
+
+#define assert_cell(span, op, layer, want_ns) assert_int_equal(op_meter_cell(&meter, span, op, layer)->ns, want_ns)
+
+static void nested_time_is_the_innermost_ops_alone(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, NULL);
+    run_step(0, 1, 1);
+    assert_cell(OP_SPAN_PREFILL, OP_NORM, 0, 10);
+    assert_cell(OP_SPAN_PREFILL, OP_QKV, 0, 106); /* without norm and rotary, which ran inside it */
+    assert_cell(OP_SPAN_PREFILL, OP_ROTARY, 0, 20);
+    assert_cell(OP_SPAN_PREFILL, OP_QKV, 1, 212);
+    assert_cell(OP_SPAN_PREFILL, OP_HEAD, -1, 500);
+    assert_cell(OP_SPAN_PREFILL, OP_MLP, 0, 0);
+    assert_int_equal(op_meter_step_ns(&meter, OP_QKV), 318);
+}
+
+static void counts_go_where_the_time_goes_and_reading_them_is_nobodys_time(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, &scripted);
+    run_step(0, 1, 1);
+    assert_cell(OP_SPAN_PREFILL, OP_QKV, 1, 212);
+    assert_true(op_meter_cell(&meter, OP_SPAN_PREFILL, OP_NORM, 0)->value[0] == 30);
+    assert_true(op_meter_cell(&meter, OP_SPAN_PREFILL, OP_QKV, 0)->value[0] == 318);
+    assert_true(op_meter_cell(&meter, OP_SPAN_PREFILL, OP_HEAD, -1)->value[0] == 1500);
+    assert_true(meter.total.value[0].value == 3 * (3 * 136 + 500)); /* all but what lies outside the ops */
+    assert_int_equal(world.open, 0);                                /* every bracket was closed */
+    assert_int_equal(world.brackets, 2 * 5 + 1);
+}
+
+static void steps_are_kept_as_prefill_first_last_and_the_sum_of_decode(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, NULL);
+    for (int step = 0; step < 4; step++)
+        run_step(step, 4, (uint64_t)step + 1);
+    assert_cell(OP_SPAN_PREFILL, OP_HEAD, -1, 500);
+    assert_cell(OP_SPAN_FIRST, OP_HEAD, -1, 1000);
+    assert_cell(OP_SPAN_LAST, OP_HEAD, -1, 2000);
+    assert_cell(OP_SPAN_DECODE, OP_HEAD, -1, 1000 + 1500 + 2000);
+    op_meter_reset(&meter, NULL);
+    run_step(0, 1, 1);
+    assert_cell(OP_SPAN_DECODE, OP_HEAD, -1, 0);
+}
+
+static void a_span_that_another_one_is_too_is_not_told_twice(void **state)
+{
+    int step, count, known[5] = {0};
+
+    (void)state;
+    for (int steps = 1; steps <= 4; steps++)
+        for (int s = 0; s < OP_SPAN_COUNT; s++)
+            known[steps] += op_span_steps((enum op_span)s, steps, &step, &count);
+    assert_int_equal(known[1], 1);
+    assert_int_equal(known[2], 2); /* the only decode step is first, last and all */
+    assert_int_equal(known[3], 4);
+    assert_true(op_span_steps(OP_SPAN_DECODE, 4, &step, &count));
+    assert_int_equal(step, 1);
+    assert_int_equal(count, 3);
+    assert_true(op_span_steps(OP_SPAN_LAST, 4, &step, &count));
+    assert_int_equal(step, 3);
+}
+
+static void one_impossible_stretch_spoils_its_step(void **state)
+{
+    const char *why;
+
+    (void)state;
+    op_meter_reset(&meter, &scripted);
+    op_meter_begin_step(&meter);
+    run_qkv(0, 1);
+    begin(OP_HEAD, -1);
+    work(5);
+    world.wrong = -1; /* would vanish in the sum */
+    end(OP_HEAD, -1);
+    run_qkv(1, 1);
+    op_meter_end_step(&meter, 0, 1);
+    assert_false(probe_plausible(&scripted, &meter.total, &why));
+    op_meter_begin_step(&meter); /* and no other */
+    run_qkv(0, 1);
+    op_meter_end_step(&meter, 0, 1);
+    assert_true(probe_plausible(&scripted, &meter.total, &why));
+}
+
+static void a_stretch_that_is_long_must_have_been_counted(void **state)
+{
+    const char *why;
+
+    (void)state;
+    op_meter_reset(&meter, &scripted);
+    op_meter_begin_step(&meter);
+    run_qkv(0, 1);
+    begin(OP_HEAD, -1);
+    world.now += 1000000; /* a millisecond in which nothing was counted */
+    end(OP_HEAD, -1);
+    op_meter_end_step(&meter, 0, 1);
+    assert_false(probe_plausible(&scripted, &meter.total, &why));
+}
+
+static void a_value_that_is_missing_once_is_missing(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, &scripted);
+    op_meter_begin_step(&meter);
+    run_qkv(0, 1);
+    world.missing = true;
+    begin(OP_HEAD, -1);
+    end(OP_HEAD, -1);
+    world.missing = false;
+    run_qkv(1, 1);
+    op_meter_end_step(&meter, 0, 1);
+    assert_int_equal(meter.total.value[0].provenance, PROVENANCE_MISSING);
+    assert_string_equal(meter.total.value[0].why, "gone");
+}
+
+/* --- the engine --- */
+
+static void all_ops_of_a_real_step_together_are_the_step(void **state)
+{
+    static const int32_t prompt[4] = {5, 17, 230, 4};
+    struct team team;
+    struct model *model = NULL;
+    struct session *s = NULL;
+    struct op_meter real;
+
+    (void)state;
+    assert_int_equal(team_start(&team, 1, NULL), 0);
+    assert_int_equal(
+        model_open(&model, &(struct model_args){.source = "tiny-llama", .backend = "cpu", .threads = 1, .seed = 1}, NULL), 0);
+    int layers = model_config(model)->layers;
+    assert_int_equal(op_meter_open(&real, layers, NULL), 0);
+    op_meter_reset(&real, NULL);
+    struct session_args args = {
+        .batch = 1, .capacity = 64, .kv_cache = true, .ignore_eos = true, .hooks = op_meter_hooks(&real)};
+    assert_int_equal(session_open(&s, model, &args, NULL), 0);
+    uint64_t step_ns = 0, ops_ns = 0;
+    for (int step = 0; step < 60; step++) {
+        uint64_t start = clock_ns();
+        op_meter_begin_step(&real);
+        assert_int_equal(step == 0 ? session_prefill(s, prompt, 4, NULL) : session_decode(s, NULL), 0);
+        op_meter_end_step(&real, step, 60);
+        step_ns += clock_ns() - start;
+        for (int op = 0; op < OP_COUNT; op++)
+            ops_ns += op_meter_step_ns(&real, (enum op)op);
+    }
+    assert_true(ops_ns <= step_ns);
+    assert_true((double)ops_ns > 0.5 * (double)step_ns); /* a neighbour's burst may fall between two ops */
+    for (int layer = 0; layer < layers; layer++)
+        for (int op = OP_NORM; op <= OP_MLP; op++)
+            assert_true(op_meter_cell(&real, OP_SPAN_DECODE, (enum op)op, layer)->ns > 0);
+    assert_int_equal(op_meter_cell(&real, OP_SPAN_DECODE, OP_MLP, -1)->ns, 0);
+    assert_true(op_meter_cell(&real, OP_SPAN_DECODE, OP_SAMPLE, -1)->ns > 0);
+    session_close(s);
+    model_close(model);
+    op_meter_close(&real);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, open_meter, close_meter)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(nested_time_is_the_innermost_ops_alone),
+        test(counts_go_where_the_time_goes_and_reading_them_is_nobodys_time),
+        test(steps_are_kept_as_prefill_first_last_and_the_sum_of_decode),
+        test(a_span_that_another_one_is_too_is_not_told_twice),
+        test(one_impossible_stretch_spoils_its_step),
+        test(a_stretch_that_is_long_must_have_been_counted),
+        test(a_value_that_is_missing_once_is_missing),
+        cmocka_unit_test(all_ops_of_a_real_step_together_are_the_step),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
