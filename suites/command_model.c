@@ -8,6 +8,7 @@
 #include "formats/source.h"
 #include "model_card.h"
 #include "model_options.h"
+#include "outputs.h"
 
 struct model_arguments {
     const char *source, *write, *preset;
@@ -108,6 +109,8 @@ static int write_model(const struct model_arguments *a, struct err *e)
         code = source->ops->tokenizer(source, &tokenizer, e);
     if (code == ERR_ABSENT)
         code = 0;
+    if (code == 0)
+        code = outputs_make_folder(a->write, e);
     if (code == 0)
         code = (is_gguf(a->write) ? gguf_write : hf_write)(a->write, &source->config, &weights, tokenizer, a->dtype, e);
     tokenizer_close(tokenizer);
