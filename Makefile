@@ -30,7 +30,7 @@ BUILD  := build/$(if $(filter cc gcc,$(CCNAME)),gcc,$(CCNAME))$(if $(filter 1,$(
 GEN    := build/gen
 
 # --- flags ---------------------------------------------------------------------------------------------------------------
-PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3 sentencepiece libutf8proc libcrypto
+PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3 libutf8proc libcrypto
 OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -39,7 +39,8 @@ CPPFLAGS := -D_GNU_SOURCE -DHAVE_PAPI=$(HAVE_PAPI) $(shell pkg-config --cflags $
 CFLAGS   := -std=c11 -O2 -g -fopenmp -fno-math-errno $(WARN)
 LDFLAGS  := -fopenmp
 CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS))
-LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
+# SentencePiece is named here: its .pc file asks for one of protobuf's that Debian 13 does not install with it.
+LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) -lsentencepiece $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
 ifeq ($(SAN),1)
   CFLAGS  := $(filter-out -O2,$(CFLAGS)) -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
   LDFLAGS += -fsanitize=address,undefined

@@ -39,7 +39,7 @@ fi
 # Tests are left to the compilers and sanitizers: the analyser does not know that a failed assertion jumps away.
 if clang-tidy --version 2>/dev/null | grep -q 'version 14\.'; then
     flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\\\"lint\\\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
-           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3 sentencepiece libutf8proc libcrypto) $(pkg-config --cflags openblas 2>/dev/null)"
+           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3 libutf8proc libcrypto) $(pkg-config --cflags openblas 2>/dev/null)"
     # shellcheck disable=SC2086
     found=$(printf '%s\n' $sources | grep '\.c$' | grep -v '^tests/' |
         xargs -P2 -n8 sh -c 'clang-tidy --quiet "$@" -- '"$flags"' 2>/dev/null' sh 2>/dev/null | grep -E '(warning|error):' | sort -u)
