@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,40 +106,65 @@ out:
     return code;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+/* 0, or why not; *opened tells a file that could not be begun from one that could not be finished. */
+static int replace_file(const char *path, int (*put)(FILE *f, void *ctx), void *ctx, bool *opened)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        data += n;
-        len -= (size_t)n;
+    struct text tmp = {0};
+    int why = 0;
+
+    text_printf(&tmp, "%s.tmp.%ld", path, (long)getpid());
+    int fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    *opened = f != NULL;
+    if (!f) {
+        why = errno;
+        if (fd >= 0)
+            close(fd);
+        goto out;
     }
-    return 0;
+    errno = 0;
+    if (put(f, ctx) != 0)
+        why = errno ? errno : EIO;
+    if (fclose(f) != 0 && why == 0)
+        why = errno;
+    if (why == 0 && rename(tmp.data, path) < 0)
+        why = errno;
+    if (why)
+        unlink(tmp.data);
+out:
+    text_free(&tmp);
+    return why;
+}
+
+int text_replace_file(const char *path, int (*put)(FILE *f, void *ctx), void *ctx, struct err *e)
+{
+    bool opened;
+    int why = replace_file(path, put, ctx, &opened);
+
+    return why ? err_set(e, ERR_IO, "%s: cannot write: %s", path, strerror(why)) : 0;
+}
+
+struct content {
+    const char *data;
+    size_t len;
+};
+
+static int put_content(FILE *f, void *ctx)
+{
+    const struct content *c = ctx;
+
+    return fwrite(c->data, 1, c->len, f) == c->len ? 0 : -1;
 }
 
 int text_write_file(const char *path, const char *data, size_t len, struct err *e)
 {
-    struct text tmp = {0};
-    int code = 0, fd;
+    struct content content = {data, len};
+    bool opened;
+    int why = replace_file(path, put_content, &content, &opened);
 
-    text_printf(&tmp, "%s.tmp.%ld", path, (long)getpid());
-    fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        code = err_set(e, ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-        goto out;
-    }
-    int bad = write_all(fd, data, len) < 0;
-    bad |= close(fd) < 0;
-    if (bad || rename(tmp.data, path) < 0) {
-        code = err_set(e, ERR_IO, "%s: cannot write %zu bytes: %s", path, len, strerror(errno));
-        unlink(tmp.data);
-    }
-out:
-    text_free(&tmp);
-    return code;
+    if (why && opened)
+        return err_set(e, ERR_IO, "%s: cannot write %zu bytes: %s", path, len, strerror(why));
+    return why ? err_set(e, ERR_IO, "%s: cannot write: %s", path, strerror(why)) : 0;
 }
 
 enum { NEAREST_WORD_MAX = 64 };

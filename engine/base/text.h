@@ -7,6 +7,7 @@
 #define BENCH_TEXT_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "err.h"
 
@@ -23,7 +24,11 @@ void text_printf(struct text *t, const char *fmt, ...) __attribute__((format(pri
 /* Reads a whole regular file of at most `limit` bytes. ERR_IO names the file; ERR_FORMAT when it is larger. */
 int text_read_file(struct text *t, const char *path, size_t limit, struct err *e);
 
-/* Writes through a temporary file in the same folder and renames it, so that a full disk or a kill leaves the old one. */
+/* Writes through a temporary file in the same folder and renames it, so that a full disk or a kill leaves the old one. `put`
+ * writes the content and returns 0, or non-zero with errno set. */
+int text_replace_file(const char *path, int (*put)(FILE *f, void *ctx), void *ctx, struct err *e);
+
+/* The same for content that is there as a whole. */
 int text_write_file(const char *path, const char *data, size_t len, struct err *e);
 
 /* The name in names[0..n) closest to `word`, or NULL when nothing is near enough to be a typo. */

@@ -2,11 +2,9 @@
  * A model written as one GGUF file of version 3, as llama.cpp's own converter lays it out: keys, tensor infos, data, each
  * tensor padded to the alignment. All of the header is made in memory first; the data streams through a buffer of rows, encoded
  * by all threads. The file appears under its name only when it is whole. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gguf.h"
 #include "rope.h"
@@ -306,50 +304,32 @@ static bool put_tensor(FILE *f, const struct writer *w, const struct item *item,
     return put_zeros(f, padding(item->bytes));
 }
 
-static bool put_file(FILE *f, const struct writer *w, uint8_t *buffer)
-{
-    bool ok = put_header(f, w);
+struct saving {
+    const struct writer *w;
+    uint8_t *buffer;
+};
 
-    for (size_t i = 0; i < w->count && ok; i++)
-        ok = put_tensor(f, w, &w->items[i], buffer);
-    return ok;
+static int put_file(FILE *f, void *ctx)
+{
+    const struct saving *s = ctx;
+    bool ok = put_header(f, s->w);
+
+    for (size_t i = 0; i < s->w->count && ok; i++)
+        ok = put_tensor(f, s->w, &s->w->items[i], s->buffer);
+    return ok ? 0 : -1;
 }
 
 static int save(const struct writer *w, const char *path, struct err *e)
 {
-    struct text tmp = {0};
     size_t widest = STRETCH;
-    int code = 0;
 
     for (size_t i = 0; i < w->count; i++)
         widest = (size_t)w->items[i].slot.cols > widest ? (size_t)w->items[i].slot.cols : widest;
-    uint8_t *buffer = malloc(widest * sizeof(float));
-    if (!buffer)
+    struct saving saving = {w, malloc(widest * sizeof(float))};
+    if (!saving.buffer)
         return err_set(e, ERR_MEMORY, "%s: out of memory", path);
-    text_printf(&tmp, "%s.tmp.%ld", path, (long)getpid());
-    FILE *f = fopen(tmp.data, "wbe");
-    if (!f) {
-        code = err_set(e, ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-        goto out;
-    }
-    errno = 0;
-    bool ok = put_file(f, w, buffer);
-    int why = errno;
-    if (fclose(f) != 0 && ok) {
-        ok = false;
-        why = errno;
-    }
-    if (ok && rename(tmp.data, path) < 0) {
-        ok = false;
-        why = errno;
-    }
-    if (!ok) {
-        code = err_set(e, ERR_IO, "%s: cannot write: %s", path, strerror(why));
-        unlink(tmp.data);
-    }
-out:
-    text_free(&tmp);
-    free(buffer);
+    int code = text_replace_file(path, put_file, &saving, e);
+    free(saving.buffer);
     return code;
 }
 

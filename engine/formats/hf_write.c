@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "hf.h"
 
@@ -17,6 +16,8 @@ enum { STRETCH = 1 << 16 };
 /* --- model.safetensors --------------------------------------------------------------------------------------------------- */
 
 struct writer {
+    const struct model_config *config;
+    const struct weights *weights;
     FILE *file;
     enum dtype dtype;
     bool gpt2;
@@ -90,10 +91,14 @@ static int put_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
     return slot->transposed ? put_transposed(ctx, slot->data, rows, cols) : put_plain(ctx, slot->data, rows * cols);
 }
 
-static int put_all(struct writer *w, const struct model_config *c, const struct weights *weights)
+static int put_all(FILE *f, void *ctx)
 {
+    struct writer *w = ctx;
+    const struct model_config *c = w->config;
+    const struct weights *weights = w->weights;
     uint64_t length;
 
+    w->file = f;
     text_puts(&w->header, "{\"__metadata__\":{\"format\":\"pt\"}");
     weights_visit(weights, c, describe, w, NULL);
     text_puts(&w->header, "}");
@@ -106,37 +111,21 @@ static int put_all(struct writer *w, const struct model_config *c, const struct 
     return weights_visit(weights, c, put_slot, w, NULL);
 }
 
-/* Through a temporary file in the same folder, so that a full disk or a kill leaves the old one. */
 static int write_tensors(const char *path, const struct model_config *c, const struct weights *weights, enum dtype d,
                          struct err *e)
 {
-    struct writer w = {.dtype = d, .gpt2 = c->position == POSITION_LEARNED};
-    struct text tmp = {0};
+    struct writer w = {.config = c, .weights = weights, .dtype = d, .gpt2 = c->position == POSITION_LEARNED};
     int code;
 
-    text_printf(&tmp, "%s.tmp.%ld", path, (long)getpid());
     w.row = malloc(STRETCH * sizeof *w.row);
     w.bytes = malloc(dtype_bytes(d, STRETCH));
-    if (!w.row || !w.bytes) {
+    if (w.row && w.bytes)
+        code = text_replace_file(path, put_all, &w, e);
+    else
         code = err_set(e, ERR_MEMORY, "%s: out of memory", path);
-        goto out;
-    }
-    w.file = fopen(tmp.data, "we");
-    code = w.file ? put_all(&w, c, weights) : ERR_IO;
-    int why = errno;
-    if (w.file && fclose(w.file) != 0 && code == 0)
-        code = ERR_IO, why = errno;
-    if (code == 0 && rename(tmp.data, path) < 0)
-        code = ERR_IO, why = errno;
-    if (code < 0) {
-        code = err_set(e, code, "%s: cannot write: %s", path, strerror(why));
-        unlink(tmp.data);
-    }
-out:
     free(w.row);
     free(w.bytes);
     text_free(&w.header);
-    text_free(&tmp);
     return code;
 }
 
