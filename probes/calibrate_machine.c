@@ -5,10 +5,10 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "probe_list.h"
+#include "sort.h"
 
 /* Packed in this order: what is judged together stands together. */
 static const enum metric every[] = {
@@ -23,13 +23,6 @@ static const char *const verdicts[] = {[MACHINE_RIGHT] = "right", [MACHINE_OFF] 
 const char *machine_verdict_name(enum machine_verdict v)
 {
     return verdicts[v];
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 static void judge_row(struct machine_row *row, const struct known_expectation *expect, double work)
@@ -59,7 +52,7 @@ static void run_kernel(struct counter_chooser *c, const struct known *k, struct 
         else
             row->rejects++;
     }
-    qsort(measured, (size_t)row->runs, sizeof measured[0], by_value);
+    sort_doubles(measured, (size_t)row->runs);
     row->expected = expect->factor * work;
     row->measured = row->runs ? measured[row->runs / 2] : NAN;
     row->spread = row->runs > 1 ? (measured[row->runs - 1] - measured[0]) / (expect->factor > 0 ? row->expected : work) : NAN;

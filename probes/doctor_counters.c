@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "doctor_parts.h"
 #include "papi_probe.h"
+#include "sort.h"
 #include "text.h"
 
 static const enum metric every[] = {
@@ -23,13 +24,6 @@ enum { EVERY = sizeof every / sizeof every[0] };
 
 enum { BRACKETS = 101 };
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double bracket_ns(struct probe *p, int group)
 {
     double ns[BRACKETS];
@@ -42,7 +36,7 @@ static double bracket_ns(struct probe *p, int group)
         p->ops->end(p, &r);
         ns[i] = (double)(clock_ns() - begin);
     }
-    qsort(ns, BRACKETS, sizeof ns[0], by_value);
+    sort_doubles(ns, BRACKETS);
     return ns[BRACKETS / 2];
 }
 

@@ -9,15 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sort.h"
+
 enum { RESAMPLES = 2000 };
 static const uint64_t seed = 0x9e3779b97f4a7c15u;
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 static double *sorted_copy(const double *x, int n)
 {
@@ -25,7 +20,7 @@ static double *sorted_copy(const double *x, int n)
 
     if (s && n > 0) {
         memcpy(s, x, (size_t)n * sizeof *s);
-        qsort(s, (size_t)n, sizeof *s, compare);
+        sort_doubles(s, (size_t)n);
     }
     return s;
 }
@@ -111,7 +106,7 @@ static double resampled_median(struct resampled *r, uint64_t *state)
 
 static void percentile_interval(double *draws, double *lo, double *hi)
 {
-    qsort(draws, RESAMPLES, sizeof *draws, compare);
+    sort_doubles(draws, RESAMPLES);
     *lo = sorted_quantile(draws, RESAMPLES, 0.025);
     *hi = sorted_quantile(draws, RESAMPLES, 0.975);
 }

@@ -13,6 +13,7 @@
 #include "chase.h"
 #include "clock.h"
 #include "core_clock.h"
+#include "sort.h"
 
 enum {
     SAMPLES_A_ROUND = 128,
@@ -248,13 +249,6 @@ void survey_measure(struct survey *s, int cell, int round)
 /* --- results ---------------------------------------------------------------------------------------------------------------
  */
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The variant's samples of all rounds, in order of size. Returns how many. */
 static int sorted(const struct survey_samples *at, int variant, double *out)
 {
@@ -264,7 +258,7 @@ static int sorted(const struct survey_samples *at, int variant, double *out)
         memcpy(out + n, at->value[variant][round], (size_t)at->count[variant][round] * sizeof *out);
         n += at->count[variant][round];
     }
-    qsort(out, (size_t)n, sizeof *out, compare);
+    sort_doubles(out, (size_t)n);
     return n;
 }
 
