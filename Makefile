@@ -53,17 +53,20 @@ INC_report  := -Ireport -Iengine/base
 INC_suites  := -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
 INC_tests   := -Itests $(INC_suites)
 
-ISA_KERNELS := engine/backends/cpu/kernels.c probes/roofs/kernels.c
+# Files that are compiled once for each instruction-set level, and what each folder's levels are.
+ISA_KERNELS := $(wildcard engine/backends/cpu/*_kernels.c) probes/roofs/kernels.c
 SRC_engine  := $(filter-out $(ISA_KERNELS),$(wildcard engine/*.c engine/*/*.c engine/*/*/*.c))
 CXX_engine  := $(wildcard engine/*/*.cc)
 SRC_probes  := $(filter-out $(ISA_KERNELS),$(wildcard probes/*.c probes/*/*.c))
 SRC_report  := $(wildcard report/*.c)
 SRC_suites  := $(filter-out suites/bench.c,$(wildcard suites/*.c))
 
-ISA_LEVELS  := base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
+MACHINE     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ISA_LEVELS  := base $(if $(filter x86_64,$(MACHINE)),avx2 avx512 avx512bf16)
 ISA_base    :=
-ISA_avx2    := -mavx2 -mfma
-ISA_avx512  := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
+ISA_avx2    := -mavx2 -mfma -mf16c
+ISA_avx512  := $(ISA_avx2) -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16 -mavx512vnni
 
 OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) $(CXX_engine:%.cc=$(BUILD)/%.o) \
        $(foreach k,$(ISA_KERNELS),$(foreach l,$(ISA_LEVELS),$(BUILD)/$(k:.c=)_$(l).o)) $(BUILD)/report/embedded.o \
@@ -74,7 +77,7 @@ BIN := $(BUILD)/bench
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: all program build-tests clean deps deps-test demo check check-san lint test fuzz fuzz-build fuzz-programs fuzz-smoke
+.PHONY: all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
 .SECONDARY:
 
 program: $(BIN) $(BUILD)/gpt2.tiktoken
@@ -100,7 +103,7 @@ $(BUILD)/$(1)/%.o: $(1)/%.cc
 	@echo "  c++     $$<"
 	$$(Q)$$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
 $(foreach l,$(ISA_LEVELS),
-$(BUILD)/$(1)/%/kernels_$(l).o: $(1)/%/kernels.c
+$(BUILD)/$(1)/%kernels_$(l).o: $(1)/%kernels.c
 	@mkdir -p $$(@D)
 	@echo "  cc      $$< ($(l))"
 	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
@@ -117,7 +120,7 @@ $(BUILD)/version: FORCE
 FORCE:
 
 # Texts that are compiled in: schema, template, report page.
-$(BUILD)/report/embedded.o: report/embedded.S report/schema.sql report/schema_2.sql report/schema_3.sql experiments/TEMPLATE.md $(GEN)/page.html
+$(BUILD)/report/embedded.o: report/embedded.S $(wildcard report/schema*.sql) experiments/TEMPLATE.md $(GEN)/page.html
 	@mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $< -Wa,-Ireport,-Iexperiments,-I$(GEN)
 
@@ -172,6 +175,17 @@ test: all $(TESTS)
 	$(Q)sh tests/run.sh $(BUILD)
 
 build-tests: $(TESTS)
+
+# The engine for another architecture, whose base level is NEON, and the kernels' tests, run under emulation.
+EMULATED := $(patsubst %,$(BUILD)/tests/emulated/%_test,float_kernels int8_kernels attention)
+$(EMULATED): $(BUILD)/tests/emulated/%: $(BUILD)/tests/%.o $(BUILD)/tests/aarch64/blas.o $(SRC_engine:%.c=$(BUILD)/%.o) \
+             $(patsubst %.c,$(BUILD)/%_base.o,$(ISA_KERNELS))
+	@mkdir -p $(@D)
+	@echo "  link    $@"
+	$(Q)$(CC) $(LDFLAGS) -static -Wl,--gc-sections -o $@ $^ -lm
+emulated-tests: $(EMULATED)
+check-aarch64:
+	$(Q)sh tests/aarch64/run.sh
 
 # One program for each tests/fuzz/fuzz_*.c, all in a build of their own:  make fuzz FUZZ=gguf FUZZ_SECONDS=600
 FUZZ_CC      := clang -fsanitize=fuzzer-no-link
