@@ -14,7 +14,7 @@ struct limit {
     const char *gpt2_key, *llama_key; /* what config.json calls it */
 };
 
-enum { PRESETS = 8, LIMITS = 8 };
+enum { PRESETS = 9, LIMITS = 8 };
 static const struct limit limits[LIMITS];
 static const struct model_config presets[PRESETS];
 
@@ -127,9 +127,9 @@ int config_visible(const struct model_config *c, int layer, int seen)
     return limited && seen > c->window ? c->window : seen;
 }
 
-uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens)
+uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens, int element_bytes)
 {
-    uint64_t per_token = 2 * (uint64_t)c->layers * (uint64_t)c->kv_heads * (uint64_t)c->head_dim * sizeof(float);
+    uint64_t per_token = 2 * (uint64_t)c->layers * (uint64_t)c->kv_heads * (uint64_t)c->head_dim * (uint64_t)element_bytes;
     uint64_t bytes;
 
     /* A caller's absurd batch must look too large, never wrap round to something small. */
@@ -144,7 +144,7 @@ static const struct limit limits[LIMITS] = {
     {offsetof(struct model_config, d_model), 2, 65536, "n_embd", "hidden_size"},
     {offsetof(struct model_config, heads), 1, 1024, "n_head", "num_attention_heads"},
     {offsetof(struct model_config, kv_heads), 1, 1024, "n_head", "num_key_value_heads"},
-    {offsetof(struct model_config, head_dim), 2, 1024, "n_embd / n_head", "head_dim"},
+    {offsetof(struct model_config, head_dim), 2, HEAD_DIM_MAX, "n_embd / n_head", "head_dim"},
     {offsetof(struct model_config, d_ff), 2, 1 << 20, "n_inner", "intermediate_size"},
     {offsetof(struct model_config, vocab), 2, 1 << 24, "vocab_size", "vocab_size"},
     {offsetof(struct model_config, context), 1, 1 << 24, "n_positions", "max_position_embeddings"},
@@ -179,6 +179,23 @@ static const struct model_config presets[PRESETS] = {
         .d_ff = 3072,
         .context = 1024,
         GPT2_FEATURES,
+    },
+    {
+        .name = "smollm2-135m",
+        .layers = 30,
+        .d_model = 576,
+        .heads = 9,
+        .kv_heads = 3,
+        .head_dim = 64,
+        .d_ff = 1536,
+        .vocab = 49152,
+        .context = 8192,
+        .rope_theta = 100000,
+        .tied_head = true,
+        .bos = 0,
+        .eos = {0},
+        .eos_count = 1,
+        LLAMA_FEATURES,
     },
     {
         .name = "tinyllama-1.1b",
@@ -276,7 +293,6 @@ static const struct model_config presets[PRESETS] = {
 };
 
 const char *const config_presets[] = {
-    presets[0].name, presets[1].name, presets[2].name,
-    presets[3].name, presets[4].name, presets[5].name,
-    presets[6].name, presets[7].name, NULL,
+    presets[0].name, presets[1].name, presets[2].name, presets[3].name, presets[4].name,
+    presets[5].name, presets[6].name, presets[7].name, presets[8].name, NULL,
 };

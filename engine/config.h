@@ -13,7 +13,7 @@
 enum norm_kind { NORM_LAYER, NORM_RMS };
 enum position_kind { POSITION_LEARNED, POSITION_ROTARY };
 enum mlp_kind { MLP_GELU_TANH, MLP_SWIGLU };
-enum { EOS_MAX = 8 };
+enum { EOS_MAX = 8, HEAD_DIM_MAX = 1024 };
 enum rope_scaling_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 };
 
 struct rope_scaling {
@@ -55,7 +55,7 @@ uint64_t config_parameters(const struct model_config *c);
 /* Positions that a token of this layer may see, itself included, when `seen` are there. */
 int config_visible(const struct model_config *c, int layer, int seen);
 
-/* 2 x layers x batch x kv_heads x tokens x head_dim x bytes per element (f32). */
-uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens);
+/* 2 x layers x batch x kv_heads x tokens x head_dim x bytes per element. */
+uint64_t config_kv_bytes(const struct model_config *c, int batch, int tokens, int element_bytes);
 
 #endif

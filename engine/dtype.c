@@ -13,7 +13,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored elements are l
 enum { QUANTS = 32, SUPER = 256 }; /* elements of a block and of a K-quant's block */
 
 struct layout {
-    const char *name;
+    const char *name, *full;
     int block, bytes;
     void (*decode)(float *restrict out, const uint8_t *restrict in, size_t n);
     void (*encode)(uint8_t *restrict out, const float *restrict in, size_t n); /* NULL: not written */
@@ -143,15 +143,32 @@ static void decode_q8_0(float *restrict out, const uint8_t *restrict in, size_t 
     }
 }
 
-/* The element of largest size; NaN where there is one among them (the scale then carries it to all of them). */
+/* The largest size among the block's elements, as bits: ordered as sizes are, and those of NaN above all. */
+static uint32_t largest_size(const float *in)
+{
+    int32_t most = 0;
+
+#pragma omp simd reduction(max : most)
+    for (int i = 0; i < QUANTS; i++) {
+        int32_t size = (int32_t)(bits_of_float(in[i]) & 0x7fffffff);
+        most = size > most ? size : most;
+    }
+    return (uint32_t)most;
+}
+
+/* The first element of largest size; NaN where there is one among them, the last (the scale then carries it to all of them). */
 static float extreme(const float *in)
 {
-    float most = 0;
+    uint32_t most = largest_size(in);
+    int i = 0;
 
-    for (int i = 0; i < QUANTS; i++)
-        if (fabsf(in[i]) > fabsf(most) || isnan(in[i]))
-            most = in[i];
-    return most;
+    if (most > 0x7f800000)
+        for (i = QUANTS - 1; !isnan(in[i]);)
+            i--;
+    else
+        while ((bits_of_float(in[i]) & 0x7fffffff) != most)
+            i++;
+    return most == 0 ? 0 : in[i];
 }
 
 static float reciprocal(float scale)
@@ -159,10 +176,21 @@ static float reciprocal(float scale)
     return scale != 0 ? 1 / scale : 0;
 }
 
-/* Truncates; what a scale of 0, infinity or NaN has made of x must not leave the range (or C's). */
-static int whole(float x, int least, int most)
+/* What a scale of 0, infinity or NaN has made of x must not leave the range (or C's); NaN becomes the least. */
+static inline float within(float x, float least, float most)
 {
-    return x >= (float)most ? most : x > (float)least ? (int)x : least;
+    uint32_t low = choose(x > least, bits_of_float(x), bits_of_float(least));
+
+    return float_of_bits(choose(x >= most, bits_of_float(most), low));
+}
+
+/* roundf, halves away from zero, of what an int can hold: the library's own keeps loops from being vectorised. */
+static inline int nearest(float x)
+{
+    int whole = (int)x;
+    float rest = x - (float)whole; /* exact */
+
+    return whole + (rest >= 0.5f) - (rest <= -0.5f);
 }
 
 static void encode_q8_0(uint8_t *restrict out, const float *restrict in, size_t n)
@@ -170,8 +198,9 @@ static void encode_q8_0(uint8_t *restrict out, const float *restrict in, size_t 
     for (; n > 0; n -= QUANTS, in += QUANTS, out += Q8_0_BYTES) {
         float scale = fabsf(extreme(in)) / 127, inverse = reciprocal(scale);
         store16(out, half_of_float(scale));
+#pragma omp simd
         for (int i = 0; i < QUANTS; i++)
-            out[2 + i] = (uint8_t)whole(roundf(in[i] * inverse), -127, 127);
+            out[2 + i] = (uint8_t)nearest(within(in[i] * inverse, -127, 127));
     }
 }
 
@@ -188,11 +217,9 @@ static void decode_q4_0(float *restrict out, const uint8_t *restrict in, size_t 
     }
 }
 
-static int nibble(float x)
+static inline int nibble(float x)
 {
-    float moved = x + 8.5f; /* truncating this rounds x */
-
-    return whole(moved, 0, 15);
+    return (int)within(x + 8.5f, 0, 15); /* truncating what was moved by a half rounds */
 }
 
 /* The extreme element becomes -8 exactly, which is why the scale has its opposite sign. */
@@ -201,6 +228,7 @@ static void encode_q4_0(uint8_t *restrict out, const float *restrict in, size_t 
     for (; n > 0; n -= QUANTS, in += QUANTS, out += Q4_0_BYTES) {
         float scale = extreme(in) / -8, inverse = reciprocal(scale);
         store16(out, half_of_float(scale));
+#pragma omp simd
         for (int i = 0; i < QUANTS / 2; i++) {
             float low = in[i] * inverse, high = in[i + QUANTS / 2] * inverse;
             out[2 + i] = (uint8_t)(nibble(low) | nibble(high) << 4);
@@ -271,6 +299,11 @@ const char *dtype_name(enum dtype d)
     return layouts[d].name;
 }
 
+const char *dtype_full_name(enum dtype d)
+{
+    return layouts[d].full;
+}
+
 int dtype_block(enum dtype d)
 {
     return layouts[d].block;
@@ -313,11 +346,13 @@ void dtype_encode(enum dtype d, void *out, const float *in, size_t n)
 }
 
 static const struct layout layouts[DTYPE_COUNT] = {
-    [DTYPE_F32] = {.name = "F32", .block = 1, .bytes = 4, .decode = decode_f32, .encode = encode_f32},
-    [DTYPE_F16] = {.name = "F16", .block = 1, .bytes = 2, .decode = decode_f16, .encode = encode_f16},
-    [DTYPE_BF16] = {.name = "BF16", .block = 1, .bytes = 2, .decode = decode_bf16, .encode = encode_bf16},
-    [DTYPE_Q8_0] = {.name = "Q8_0", .block = QUANTS, .bytes = Q8_0_BYTES, .decode = decode_q8_0, .encode = encode_q8_0},
-    [DTYPE_Q4_0] = {.name = "Q4_0", .block = QUANTS, .bytes = Q4_0_BYTES, .decode = decode_q4_0, .encode = encode_q4_0},
-    [DTYPE_Q4_K] = {.name = "Q4_K", .block = SUPER, .bytes = Q4_K_BYTES, .decode = decode_q4_k},
-    [DTYPE_Q6_K] = {.name = "Q6_K", .block = SUPER, .bytes = Q6_K_BYTES, .decode = decode_q6_k},
+    [DTYPE_F32] = {.name = "F32", .full = "float32", .block = 1, .bytes = 4, .decode = decode_f32, .encode = encode_f32},
+    [DTYPE_F16] = {.name = "F16", .full = "float16", .block = 1, .bytes = 2, .decode = decode_f16, .encode = encode_f16},
+    [DTYPE_BF16] = {.name = "BF16", .full = "bfloat16", .block = 1, .bytes = 2, .decode = decode_bf16, .encode = encode_bf16},
+    [DTYPE_Q8_0] =
+        {.name = "Q8_0", .full = "q8_0", .block = QUANTS, .bytes = Q8_0_BYTES, .decode = decode_q8_0, .encode = encode_q8_0},
+    [DTYPE_Q4_0] =
+        {.name = "Q4_0", .full = "q4_0", .block = QUANTS, .bytes = Q4_0_BYTES, .decode = decode_q4_0, .encode = encode_q4_0},
+    [DTYPE_Q4_K] = {.name = "Q4_K", .full = "q4_k", .block = SUPER, .bytes = Q4_K_BYTES, .decode = decode_q4_k},
+    [DTYPE_Q6_K] = {.name = "Q6_K", .full = "q6_k", .block = SUPER, .bytes = Q6_K_BYTES, .decode = decode_q6_k},
 };

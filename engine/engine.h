@@ -4,7 +4,7 @@
  * an unset hook costs one branch.
  *
  * Measured path: session_prefill and session_decode allocate nothing, print nothing, touch no file. One session, one caller
- * thread at a time; the work is spread over the team's OpenMP workers (base/team.h) by the backend. */
+ * thread at a time; the work is spread over the team's workers (base/team.h) by the backend. */
 #ifndef BENCH_ENGINE_H
 #define BENCH_ENGINE_H
 
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "dtype.h"
 #include "err.h"
 #include "sample.h"
 #include "text.h"
@@ -26,7 +27,8 @@ enum op { OP_EMBED, OP_NORM, OP_QKV, OP_ROTARY, OP_ATTENTION, OP_OUT, OP_MLP, OP
 const char *op_name(enum op op); /* "embed", "norm", "qkv", "rotary", "attention", "out", "mlp", "head", "sample" */
 
 /* Called around each op; layer is -1 outside layers. NULL: not called. Norm and rotary are parts of fused ops: they are called
- * for, nested in their op, only when `parts` is set; those ops then run in pieces, which costs a little. */
+ * for, nested in their op, only when `parts` is set; those ops then run in pieces, which costs a little. Without `parts` a pass
+ * may be one parallel region, and the hooks are called within it, by the main thread: they must not use the team themselves. */
 struct engine_hooks {
     void *ctx;
     void (*op_begin)(void *ctx, enum op op, int layer);
@@ -34,12 +36,21 @@ struct engine_hooks {
     bool parts;
 };
 
+/* Who multiplies by weights: our kernels on packed weights, or OpenBLAS on row-major ones (float32 only). */
+enum gemm { GEMM_OWN, GEMM_OPENBLAS, GEMM_COUNT };
+
+/* How attention runs: online softmax over blocks of the cache that stay in registers and L1, or the whole matrix of scores
+ * (float32 caches only). */
+enum attention { ATTENTION_FLASH, ATTENTION_NAIVE, ATTENTION_COUNT };
+
 struct model_args {
     const char *source;  /* preset name, Hugging Face folder, or GGUF file */
     const char *backend; /* "cpu", "ref", "null" */
-    int threads;         /* workers of the started team that the backend uses */
-    uint64_t seed;       /* of synthetic weights */
-    bool plan_only;      /* shapes and tokenizer only: no weights are loaded, no session can be opened */
+    int threads;         /* workers of the started team that the backend uses at most */
+    enum dtype dtype;    /* of the matrices in memory, converted once at load: DTYPE_F32 to DTYPE_Q4_0 */
+    enum gemm gemm;
+    uint64_t seed;  /* of synthetic weights */
+    bool plan_only; /* shapes and tokenizer only: no weights are loaded, no session can be opened */
 };
 
 /* What loading was: for the record. */
@@ -47,12 +58,13 @@ struct model_info {
     char format[16];                   /* "preset", "Hugging Face", "GGUF" */
     char weights[160];                 /* "synthetic, seed 1", or the path */
     char stored[96];                   /* how the weights are stored: "BF16", "Q4_K 86 %, Q6_K 14 %" */
-    char dtype[16];                    /* what they are computed in: "float32" */
+    char dtype[16];                    /* of the matrices in memory: "float32", "bfloat16", "q8_0" */
     char tokenizer[160];               /* tokenizer_about, or why there is none */
     char backend_about[160];           /* versions and levels of what computes */
-    uint64_t parameters, weight_bytes; /* weight_bytes: in memory */
+    uint64_t parameters, weight_bytes; /* weight_bytes: in memory, as work.h counts them */
     uint64_t stored_bytes;             /* in the files; presets: 0 */
     uint64_t load_ns, tokenizer_ns;
+    char arithmetic[16]; /* in what products with matrices are computed: "f32", "bf16", "int8"; a roof has that name */
     uint64_t peak_bytes; /* the process's largest resident size while weights and tokenizer were loaded; 0: not known */
 };
 
@@ -60,6 +72,9 @@ int model_open(struct model **out, const struct model_args *a, struct err *e);
 void model_close(struct model *m);
 const struct model_config *model_config(const struct model *m);
 const struct model_info *model_info(const struct model *m);
+
+/* In what attention over many queries is computed with a cache of that dtype: "f32" or "bf16". */
+const char *model_attention_arithmetic(const struct model *m, enum dtype kv_dtype);
 
 /* Path of the i-th file that the model was read from, NULL past the last; presets have none. */
 const char *model_file(const struct model *m, int i);
@@ -73,8 +88,11 @@ void model_token_text(const struct model *m, int32_t id, struct text *out);
 void model_text(const struct model *m, const int32_t *ids, int n, struct text *out);
 
 struct session_args {
-    int batch;                /* sequences, >= 1 */
-    int capacity;             /* prompt + generated tokens at most, <= config.context */
+    int batch;           /* sequences, >= 1 */
+    int capacity;        /* prompt + generated tokens at most, <= config.context */
+    int threads;         /* workers, at most the model's; 0: all of these */
+    enum dtype kv_dtype; /* of cached keys and values: DTYPE_F32, DTYPE_F16 or DTYPE_BF16 */
+    enum attention attention;
     bool kv_cache;            /* false: every step recomputes all tokens from scratch, as use_cache=False does */
     bool all_logits;          /* prefill computes the head for every position (tests); default the last only */
     bool ignore_eos;          /* no sequence ever ends: benchmarks want a fixed number of steps */
@@ -106,8 +124,8 @@ bool session_ended(const struct session *s, int sequence);
 const float *session_logits(struct session *s);
 /* Bytes allocated for keys and values. */
 size_t session_kv_bytes(const struct session *s);
-/* Copies keys (or values) of one position: [head_dim] floats. ERR_USAGE beyond session_kv_len, and without a cache (nothing is
- * kept). */
+/* Copies keys (or values) of one position, decoded: [head_dim] floats. ERR_USAGE beyond session_kv_len, and without a cache
+ * (nothing is kept). */
 int session_kv_read(struct session *s, bool values, int layer, int sequence, int kv_head, int position, float *out,
                     struct err *e);
 

@@ -1,5 +1,13 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * The order of the ops, walked through once by the caller, or by every worker at once where the backend runs a pass together.
+ */
 #include "forward.h"
+
+struct walk {
+    struct backend *backend;
+    const struct pass *pass;
+    const struct engine_hooks *hooks; /* NULL: none is set */
+};
 
 static void whole(struct backend *b, const struct pass *p, const struct engine_hooks *h, enum op op,
                   void (*run)(struct backend *, const struct pass *))
@@ -17,9 +25,13 @@ static void layered(struct backend *b, const struct pass *p, const struct engine
     hooks_end(h, op, layer);
 }
 
-int forward(struct backend *b, const struct pass *p, const struct engine_hooks *hooks, struct err *e)
+static void walk_ops(void *ctx, int worker)
 {
+    const struct walk *w = ctx;
+    struct backend *b = w->backend;
     const struct backend_ops *ops = b->ops;
+    const struct pass *p = w->pass;
+    const struct engine_hooks *hooks = worker == 0 ? w->hooks : NULL;
 
     whole(b, p, hooks, OP_EMBED, ops->embed);
     for (int layer = 0; layer < p->config->layers; layer++) {
@@ -31,5 +43,16 @@ int forward(struct backend *b, const struct pass *p, const struct engine_hooks *
     whole(b, p, hooks, OP_HEAD, ops->head);
     if (p->chosen)
         whole(b, p, hooks, OP_SAMPLE, ops->choose);
-    return ops->sync(b, e);
+}
+
+int forward(struct backend *b, const struct pass *p, const struct engine_hooks *hooks, struct err *e)
+{
+    bool hooked = hooks && (hooks->op_begin || hooks->op_end);
+    struct walk w = {.backend = b, .pass = p, .hooks = hooked ? hooks : NULL};
+
+    if (b->ops->together && !p->parts)
+        b->ops->together(b, p, walk_ops, &w);
+    else
+        walk_ops(&w, 0);
+    return b->ops->sync(b, e);
 }

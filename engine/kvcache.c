@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvcache.h"
 
-void kvcache_shape(struct kvcache *kv, const struct model_config *c, int batch, int capacity, bool kept)
+void kvcache_shape(struct kvcache *kv, const struct model_config *c, int batch, int capacity, bool kept, enum dtype dtype)
 {
     *kv = (struct kvcache){
+        .dtype = dtype,
         .batch = batch,
         .kv_heads = c->kv_heads,
         .head_dim = c->head_dim,
@@ -28,5 +29,5 @@ size_t kvcache_layer(const struct kvcache *kv)
 
 size_t kvcache_bytes(const struct kvcache *kv)
 {
-    return 2 * sizeof(float) * (size_t)kv->layers * kvcache_layer(kv);
+    return 2 * dtype_bytes(kv->dtype, (size_t)kv->layers * kvcache_layer(kv));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Opening a model: config, weights, tokenizer, backend, in that order, each timed for the record. */
+ * Opening a model: backend, config, weights, tokenizer, in that order; the last two are timed for the record. Packing the
+ * weights for the backend is part of loading them. */
 #include "model.h"
 
 #include <fcntl.h>
@@ -39,6 +40,35 @@ static uint64_t peak_bytes(void)
     return kib * 1024;
 }
 
+/* Refused even where nothing is to be loaded. The plan is the weights' layout without the memory. */
+static int check_dtype(const struct model *m, const struct model_args *a, struct err *e)
+{
+    struct weights plan;
+    int code = weights_plan(&plan, &m->config, a->dtype, e);
+
+    weights_free(&plan);
+    if (code == 0 && a->gemm == GEMM_OPENBLAS && a->dtype != DTYPE_F32)
+        code = err_set(e, ERR_USAGE, "gemm openblas multiplies float32 weights only; for dtype %s take gemm own",
+                       dtype_full_name(a->dtype));
+    return code < 0 ? err_wrap(e, "%s", m->config.name) : 0;
+}
+
+/* What is known before any weight is read. */
+static void describe(struct model *m, const struct model_args *a)
+{
+    const struct source *s = m->source;
+    const struct backend_ops *ops = m->backend->ops;
+
+    m->info.parameters = config_parameters(&m->config);
+    m->info.weight_bytes = weights_bytes(&m->config, a->dtype);
+    m->info.stored_bytes = s->bytes;
+    snprintf(m->info.format, sizeof m->info.format, "%s", s->ops->name);
+    snprintf(m->info.weights, sizeof m->info.weights, "%s", s->about);
+    snprintf(m->info.dtype, sizeof m->info.dtype, "%s", dtype_full_name(a->dtype));
+    snprintf(m->info.arithmetic, sizeof m->info.arithmetic, "%s", ops->arithmetic(m->backend, a->dtype));
+    source_dtypes(s, m->info.stored, sizeof m->info.stored);
+}
+
 static int load_weights(struct model *m, const struct model_args *a, struct err *e)
 {
     uint64_t start = clock_ns();
@@ -48,21 +78,20 @@ static int load_weights(struct model *m, const struct model_args *a, struct err 
         return code;
     struct source *s = m->source;
     m->config = s->config;
-    m->info.parameters = config_parameters(&m->config);
-    m->info.weight_bytes = m->info.parameters * sizeof(float);
-    m->info.stored_bytes = s->bytes;
-    snprintf(m->info.format, sizeof m->info.format, "%s", s->ops->name);
-    snprintf(m->info.weights, sizeof m->info.weights, "%s", s->about);
-    snprintf(m->info.dtype, sizeof m->info.dtype, "float32");
-    source_dtypes(s, m->info.stored, sizeof m->info.stored);
+    code = check_dtype(m, a, e);
+    if (code < 0)
+        return code;
+    describe(m, a);
     if (a->plan_only)
         return 0;
-    code = weights_alloc(&m->weights, &m->config, e);
+    code = weights_alloc(&m->weights, &m->config, a->dtype, e);
     if (code < 0)
         return err_wrap(e, "%s: weights", m->config.name);
     m->weights.rope_factors = s->rope_factors;
     s->rope_factors = NULL;
     code = s->ops->read(s, &m->weights, e);
+    if (code == 0 && m->backend->ops->prepare)
+        code = m->backend->ops->prepare(m->backend, &m->weights, &m->config, e);
     m->info.load_ns = clock_ns() - start;
     return code;
 }
@@ -85,7 +114,7 @@ static int load_tokenizer(struct model *m, struct err *e)
 int model_open(struct model **out, const struct model_args *a, struct err *e)
 {
     struct model *m = calloc(1, sizeof *m);
-    struct backend_args backend = {.threads = a->threads};
+    struct backend_args backend = {.threads = a->threads, .gemm = a->gemm};
     int code;
 
     if (!m)
@@ -129,6 +158,11 @@ const struct model_config *model_config(const struct model *m)
 const struct model_info *model_info(const struct model *m)
 {
     return &m->info;
+}
+
+const char *model_attention_arithmetic(const struct model *m, enum dtype kv_dtype)
+{
+    return m->backend->ops->attention_arithmetic(m->backend, kv_dtype);
 }
 
 const char *model_file(const struct model *m, int i)

@@ -1,18 +1,37 @@
 /* SPDX-License-Identifier: MIT
  * A model's weights in the one layout that every backend computes from, whatever file they came from: matrices are row-major
  * [out features, in features] (GPT-2's Conv1D is transposed at load), q, k and v stacked into one matrix, gate and up stacked
- * into one. All float32 in this version. Read-only once loaded; shared by sessions and threads. Inside the engine only. */
+ * into one. Matrices are held in one dtype, vectors and positions in float32. A backend may then pack the matrices in place, in
+ * whatever order it reads them best (backend.h, prepare); after that only the backend knows what is where in them. Read-only
+ * once loaded; shared by sessions and threads. Inside the engine only. */
 #ifndef BENCH_MODEL_H
 #define BENCH_MODEL_H
 
 #include <stdint.h>
 
 #include "config.h"
+#include "dtype.h"
 
+/* Row r is row_bytes from row r - 1: cols elements of dtype, padded with zeros to a multiple of 4 bytes. Rows are there up to a
+ * multiple of MATRIX_ROWS, the surplus ones zero, so that panels of up to that many rows can be packed where they stand. */
+enum { MATRIX_ROWS = 64 };
 struct matrix {
-    float *data; /* [rows][cols] */
+    void *data;
+    enum dtype dtype;
     int rows, cols;
+    size_t row_bytes;
 };
+
+static inline void *matrix_row(const struct matrix *m, int row)
+{
+    return (char *)m->data + (size_t)row * m->row_bytes;
+}
+
+size_t matrix_row_bytes(enum dtype d, int cols); /* of one row, padded */
+
+/* Fills one row from `cols` stored elements, of any alignment: copied bit for bit where the dtypes are the same, else by way of
+ * float32. cols is a multiple of both blocks. */
+void matrix_put_row(const struct matrix *m, int row, enum dtype stored, const void *elements);
 
 struct layer_weights {
     float *norm1_w, *norm1_b; /* [d_model]; b NULL for RMS */
@@ -29,7 +48,7 @@ struct layer_weights {
 
 struct weights {
     struct matrix embed;    /* [vocab, d_model] */
-    struct matrix position; /* [context, d_model]; data NULL for rotary */
+    struct matrix position; /* [context, d_model], float32, never packed; data NULL for rotary */
     struct layer_weights *layers;
     float *norm_w, *norm_b; /* final norm */
     struct matrix head;     /* [vocab, d_model]; embed's data when tied */
@@ -38,20 +57,25 @@ struct weights {
     size_t bytes;           /* its length */
 };
 
-/* Takes one mapping for the whole model and lays every tensor out in it, 64-byte aligned, contents zero. */
-int weights_alloc(struct weights *w, const struct model_config *c, struct err *e);
+/* Takes one mapping for the whole model and lays every tensor out in it, 64-byte aligned, contents zero, each matrix touched by
+ * the workers of the team that will read it (slices in their order). ERR_USAGE where a matrix's rows are no whole blocks of
+ * the dtype, and where it is none of DTYPE_F32 to DTYPE_Q4_0. */
+int weights_alloc(struct weights *w, const struct model_config *c, enum dtype dtype, struct err *e);
 
 /* The same layout without the memory: what weights_visit shows then has names and shapes, and a `data` that is not NULL and
  * must not be used. So that files are checked before memory is taken. */
-int weights_plan(struct weights *w, const struct model_config *c, struct err *e);
+int weights_plan(struct weights *w, const struct model_config *c, enum dtype dtype, struct err *e);
 void weights_free(struct weights *w);
+
+/* Bytes of the parameters themselves: matrices in that dtype, positions and vectors in float32, no padding, a tied head once.
+ */
+uint64_t weights_bytes(const struct model_config *c, enum dtype dtype);
 
 /* One tensor of the model under its canonical Hugging Face name, without `transformer.` or `model.` prefix. */
 struct tensor_slot {
-    char name[96];   /* e.g. "h.3.attn.c_attn.weight", "layers.0.self_attn.q_proj.weight" */
-    float *data;     /* where it goes */
-    int rows, cols;  /* in our layout; cols = 1 for vectors */
-    bool transposed; /* the file holds [cols, rows] (GPT-2 Conv1D) */
+    char name[96];    /* e.g. "h.3.attn.c_attn.weight", "layers.0.self_attn.q_proj.weight" */
+    struct matrix to; /* where it goes: our layout, a part of a stacked matrix; vectors are float32 with cols = 1 */
+    bool transposed;  /* the file holds [cols, rows] (GPT-2 Conv1D) */
 };
 
 /* The model's tensors in file terms, one after another: calls visit for each; a non-zero return stops and is returned. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A session's memory is taken once, for its largest pass; prefill and decode then only compute. Without a KV cache every step
  * is a pass over all tokens so far with nothing in the past, exactly as generation with use_cache=False runs. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +9,32 @@
 #include "forward.h"
 #include "rope.h"
 
-struct room {
-    float **at;
-    size_t floats;
+/* Everything that is as large as the largest pass, or as the session is long. */
+enum room_name {
+    ROOM_KEYS,
+    ROOM_VALUES,
+    ROOM_KV_SPARE,
+    ROOM_X,
+    ROOM_NORMED,
+    ROOM_QKV,
+    ROOM_MIXED,
+    ROOM_HIDDEN,
+    ROOM_LOGITS,
+    ROOM_ROPE_COS,
+    ROOM_ROPE_SIN,
+    ROOM_HISTORY, /* from here on host memory */
+    ROOM_SPARE,
+    ROOM_IDS,
+    ROOM_CHOSEN,
+    ROOM_ENDED,
+    ROOM_LOGITS_COPY,
+    ROOM_COUNT
 };
 
-enum { ROOMS_MAX = 11 };
+struct room {
+    void *data;
+    size_t bytes;
+};
 
 struct session {
     struct model *model;
@@ -24,17 +43,13 @@ struct session {
     bool greedy;            /* the backend chooses; else chooser */
     struct chooser chooser; /* rows = batch x beams: what a pass and the cache know as sequences */
     int rows;
-    float *rope_cos, *rope_sin;
-    int32_t *history; /* [rows][capacity + 1]: prompt and chosen tokens */
-    int32_t *spare;   /* the same again: histories on the move, a sequence for the caller */
-    int32_t *ids;     /* [rows][tokens of this pass]: what the pass reads */
-    int32_t *chosen;  /* [batch] */
-    bool *ended;      /* [batch] */
-    float *logits_copy;
-    size_t logits_bytes;
+    int32_t *history;   /* [rows][capacity + 1]: prompt and chosen tokens */
+    int32_t *spare;     /* the same again: histories on the move, a sequence for the caller */
+    int32_t *ids;       /* [rows][tokens of this pass]: what the pass reads */
+    int32_t *chosen;    /* [batch] */
+    bool *ended;        /* [batch] */
     int prompt, length; /* tokens of each sequence in history: the prompt's; all, the last chosen one included */
-    struct room rooms[ROOMS_MAX];
-    int room_count;
+    struct room room[ROOM_COUNT];
 };
 
 static const char *const op_names[OP_COUNT] = {"embed", "norm", "qkv", "rotary", "attention", "out", "mlp", "head", "sample"};
@@ -44,61 +59,90 @@ const char *op_name(enum op op)
     return op_names[op];
 }
 
-static void plan_room(struct session *s, float **at, size_t floats)
-{
-    if (floats)
-        s->rooms[s->room_count++] = (struct room){at, floats};
-}
-
-/* Rows of the largest pass, and every buffer that it needs. */
-static void plan_rooms(struct session *s)
-{
-    const struct model_config *c = &s->model->config;
-    struct pass *p = &s->pass;
-    size_t rows = (size_t)s->rows * (size_t)s->args.capacity;
-    size_t logit_rows = s->args.all_logits ? rows : (size_t)s->rows;
-    size_t rope = c->position == POSITION_ROTARY ? (size_t)s->args.capacity * (size_t)(c->head_dim / 2) : 0;
-    size_t kv = kvcache_bytes(&p->kv) / 2 / sizeof(float);
-
-    plan_room(s, &p->kv.k, kv);
-    plan_room(s, &p->kv.v, kv);
-    plan_room(s, &p->kv.spare, s->rows > s->args.batch && p->kv.kept ? kvcache_layer(&p->kv) : 0);
-    plan_room(s, &p->x, rows * (size_t)c->d_model);
-    plan_room(s, &p->normed, rows * (size_t)c->d_model);
-    plan_room(s, &p->qkv, rows * (size_t)(c->heads + 2 * c->kv_heads) * (size_t)c->head_dim);
-    plan_room(s, &p->mixed, rows * (size_t)c->heads * (size_t)c->head_dim);
-    plan_room(s, &p->hidden, rows * (size_t)c->d_ff * (c->mlp == MLP_SWIGLU ? 2 : 1));
-    plan_room(s, &p->logits, logit_rows * (size_t)c->vocab);
-    plan_room(s, &s->rope_cos, rope);
-    plan_room(s, &s->rope_sin, rope);
-    s->logits_bytes = logit_rows * (size_t)c->vocab * sizeof(float);
-}
-
 static size_t history_stride(const struct session *s)
 {
     return (size_t)s->args.capacity + 1;
 }
 
-static int take_memory(struct session *s, struct err *e)
+/* Bytes of every room; 0: not wanted. */
+static void plan_rooms(struct session *s)
+{
+    const struct model_config *c = &s->model->config;
+    const struct kvcache *kv = &s->pass.kv;
+    size_t batch = (size_t)s->args.batch, rows = (size_t)s->rows * (size_t)s->args.capacity;
+    size_t logits = (s->args.all_logits ? rows : (size_t)s->rows) * (size_t)c->vocab;
+    size_t angles = c->position == POSITION_ROTARY ? (size_t)s->args.capacity * (size_t)(c->head_dim / 2) : 0;
+    size_t tokens = (size_t)s->rows * history_stride(s);
+    bool reorders = s->chooser.beams > 1 && kv->kept;
+    size_t bytes[ROOM_COUNT] = {
+        [ROOM_KEYS] = kvcache_bytes(kv) / 2,
+        [ROOM_VALUES] = kvcache_bytes(kv) / 2,
+        [ROOM_KV_SPARE] = reorders ? dtype_bytes(kv->dtype, kvcache_layer(kv)) : 0,
+        [ROOM_X] = rows * (size_t)c->d_model * sizeof(float),
+        [ROOM_NORMED] = rows * (size_t)c->d_model * sizeof(float),
+        [ROOM_QKV] = rows * (size_t)(c->heads + 2 * c->kv_heads) * (size_t)c->head_dim * sizeof(float),
+        [ROOM_MIXED] = rows * (size_t)c->heads * (size_t)c->head_dim * sizeof(float),
+        [ROOM_HIDDEN] = rows * (size_t)c->d_ff * (c->mlp == MLP_SWIGLU ? 2 : 1) * sizeof(float),
+        [ROOM_LOGITS] = logits * sizeof(float),
+        [ROOM_ROPE_COS] = angles * sizeof(float),
+        [ROOM_ROPE_SIN] = angles * sizeof(float),
+        [ROOM_HISTORY] = tokens * sizeof *s->history,
+        [ROOM_SPARE] = tokens * sizeof *s->spare,
+        [ROOM_IDS] = tokens * sizeof *s->ids,
+        [ROOM_CHOSEN] = batch * sizeof *s->chosen,
+        [ROOM_ENDED] = batch * sizeof *s->ended,
+        [ROOM_LOGITS_COPY] = logits * sizeof(float),
+    };
+
+    for (int i = 0; i < ROOM_COUNT; i++)
+        s->room[i].bytes = bytes[i];
+}
+
+static int take_room(struct session *s, enum room_name i, struct err *e)
 {
     struct backend *b = s->model->backend;
-    size_t tokens = (size_t)s->rows * history_stride(s), batch = (size_t)s->args.batch;
+    struct room *r = &s->room[i];
+
+    if (r->bytes == 0)
+        return 0;
+    r->data = i >= ROOM_HISTORY ? host_alloc(b, r->bytes, e) : b->ops->alloc(b, r->bytes, e);
+    return r->data ? 0 : err_wrap(e, "session of %d x %d tokens", s->rows, s->args.capacity);
+}
+
+/* All but the copy of the logits, which a greedy session needs only where somebody looks at them. */
+static int take_memory(struct session *s, struct err *e)
+{
+    int code = 0;
 
     plan_rooms(s);
-    for (int i = 0; i < s->room_count; i++) {
-        *s->rooms[i].at = b->ops->alloc(b, s->rooms[i].floats * sizeof(float), e);
-        if (!*s->rooms[i].at)
-            return err_wrap(e, "session of %d x %d tokens", s->rows, s->args.capacity);
-    }
-    s->history = calloc(tokens, sizeof *s->history);
-    s->spare = calloc(tokens, sizeof *s->spare);
-    s->ids = calloc(tokens, sizeof *s->ids);
-    s->chosen = calloc(batch, sizeof *s->chosen);
-    s->ended = calloc(batch, sizeof *s->ended);
-    s->logits_copy = s->greedy ? NULL : malloc(s->logits_bytes); /* the chooser reads it on the measured path */
-    if (!s->history || !s->spare || !s->ids || !s->chosen || !s->ended || (!s->greedy && !s->logits_copy))
-        return err_set(e, ERR_MEMORY, "session: out of memory for %zu tokens", 3 * tokens);
-    return 0;
+    for (int i = 0; code == 0 && i < ROOM_COUNT; i++)
+        if (i != ROOM_LOGITS_COPY || !s->greedy)
+            code = take_room(s, (enum room_name)i, e);
+    return code;
+}
+
+static void assign_rooms(struct session *s)
+{
+    struct pass *p = &s->pass;
+    const struct room *room = s->room;
+
+    p->kv.k = room[ROOM_KEYS].data;
+    p->kv.v = room[ROOM_VALUES].data;
+    p->kv.spare = room[ROOM_KV_SPARE].data;
+    p->x = room[ROOM_X].data;
+    p->normed = room[ROOM_NORMED].data;
+    p->qkv = room[ROOM_QKV].data;
+    p->mixed = room[ROOM_MIXED].data;
+    p->hidden = room[ROOM_HIDDEN].data;
+    p->logits = room[ROOM_LOGITS].data;
+    p->rope_cos = room[ROOM_ROPE_COS].data;
+    p->rope_sin = room[ROOM_ROPE_SIN].data;
+    s->history = room[ROOM_HISTORY].data;
+    s->spare = room[ROOM_SPARE].data;
+    s->ids = room[ROOM_IDS].data;
+    s->chosen = room[ROOM_CHOSEN].data;
+    s->ended = room[ROOM_ENDED].data;
+    p->chosen = s->greedy ? s->chosen : NULL;
 }
 
 static int check_args(const struct model *m, const struct session_args *a, struct err *e)
@@ -113,7 +157,39 @@ static int check_args(const struct model *m, const struct session_args *a, struc
         return err_set(e, ERR_USAGE, "session: batch and capacity must be at least 1");
     if (a->capacity > c->context)
         return err_set(e, ERR_USAGE, "%s: %d tokens wanted, its context holds %d", c->name, a->capacity, c->context);
+    if (a->threads < 0 || a->threads > m->backend->threads)
+        return err_set(e, ERR_USAGE, "session: %d threads wanted, the model was opened for %d", a->threads,
+                       m->backend->threads);
+    if (a->kv_dtype != DTYPE_F32 && a->kv_dtype != DTYPE_F16 && a->kv_dtype != DTYPE_BF16)
+        return err_set(e, ERR_USAGE, "session: kv_dtype %s: keys and values are kept in %s, %s or %s", dtype_name(a->kv_dtype),
+                       dtype_name(DTYPE_F32), dtype_name(DTYPE_F16), dtype_name(DTYPE_BF16));
     return 0;
+}
+
+/* What is the same in every pass of the session, and the shape of its largest. */
+static void describe_passes(struct session *s)
+{
+    const struct session_args *a = &s->args;
+    const struct model *m = s->model;
+
+    s->pass.config = &m->config;
+    s->pass.weights = &m->weights;
+    s->pass.batch = s->rows;
+    s->pass.tokens = a->capacity;
+    s->pass.threads = a->threads ? a->threads : m->backend->threads;
+    s->pass.attention = a->attention;
+    s->pass.all_logits = a->all_logits;
+    s->pass.parts = a->hooks.parts ? &a->hooks : NULL;
+    kvcache_shape(&s->pass.kv, &m->config, s->rows, a->capacity, a->kv_cache, a->kv_dtype);
+}
+
+/* A choice that nobody sees, so that no step meets the chooser's memory for the first time. */
+static void warm_chooser(struct session *s)
+{
+    if (s->greedy)
+        return;
+    chooser_step(&s->chooser, s->room[ROOM_LOGITS_COPY].data, s->history, history_stride(s), 1);
+    chooser_reset(&s->chooser);
 }
 
 int session_open(struct session **out, struct model *m, const struct session_args *a, struct err *e)
@@ -133,23 +209,17 @@ int session_open(struct session **out, struct model *m, const struct session_arg
     if (code < 0)
         goto fail;
     s->rows = a->batch * s->chooser.beams;
-    s->pass.config = c;
-    s->pass.weights = &m->weights;
-    s->pass.batch = s->rows;
-    s->pass.all_logits = a->all_logits;
-    s->pass.parts = a->hooks.parts ? &s->args.hooks : NULL;
-    kvcache_shape(&s->pass.kv, c, s->rows, a->capacity, a->kv_cache);
+    describe_passes(s);
     code = take_memory(s, e);
     if (code < 0)
         goto fail;
-    s->pass.chosen = s->greedy ? s->chosen : NULL;
-    if (s->rope_cos)
-        rope_table(s->rope_cos, s->rope_sin, c, m->weights.rope_factors, a->capacity);
-    s->pass.rope_cos = s->rope_cos;
-    s->pass.rope_sin = s->rope_sin;
+    assign_rooms(s);
+    if (c->position == POSITION_ROTARY)
+        rope_table(s->room[ROOM_ROPE_COS].data, s->room[ROOM_ROPE_SIN].data, c, m->weights.rope_factors, a->capacity);
     code = m->backend->ops->reserve(m->backend, &s->pass, e);
     if (code < 0)
         goto fail;
+    warm_chooser(s);
     *out = s;
     return 0;
 fail:
@@ -162,15 +232,10 @@ void session_close(struct session *s)
     if (!s)
         return;
     struct backend *b = s->model->backend;
-    for (int i = 0; i < s->room_count; i++)
-        b->ops->release(b, *s->rooms[i].at, s->rooms[i].floats * sizeof(float));
+    for (int i = 0; i < ROOM_COUNT; i++)
+        if (s->room[i].data)
+            (i >= ROOM_HISTORY ? host_release : b->ops->release)(b, s->room[i].data, s->room[i].bytes);
     chooser_close(&s->chooser);
-    free(s->history);
-    free(s->spare);
-    free(s->ids);
-    free(s->chosen);
-    free(s->ended);
-    free(s->logits_copy);
     free(s);
 }
 
@@ -188,12 +253,13 @@ static const float *last_logits(struct session *s)
 {
     struct backend *b = s->model->backend;
     size_t vocab = (size_t)s->model->config.vocab;
+    float *copy = s->room[ROOM_LOGITS_COPY].data;
 
     for (int r = 0; r < s->rows; r++) {
         size_t row = s->args.all_logits ? pass_last_row(&s->pass, r) : (size_t)r;
-        b->ops->get(b, s->logits_copy + (size_t)r * vocab, s->pass.logits + row * vocab, vocab * sizeof(float));
+        b->ops->get(b, copy + (size_t)r * vocab, s->pass.logits + row * vocab, vocab * sizeof(float));
     }
-    return s->logits_copy;
+    return copy;
 }
 
 /* Rows whose past changes take their parent's tokens and cache. */
@@ -207,7 +273,7 @@ static void follow_parents(struct session *s, int length)
     for (int r = 0; r < s->rows; r++)
         memcpy(s->history + (size_t)r * stride, s->spare + (size_t)r * stride, bytes);
     if (s->args.kv_cache)
-        b->ops->reorder(b, &s->pass.kv, s->chooser.parent, length);
+        b->ops->reorder(b, &s->pass, s->chooser.parent, length);
 }
 
 /* The op "sample" where the backend's own choice is not what is wanted. length: tokens before the one that is chosen. */
@@ -325,12 +391,12 @@ const float *session_logits(struct session *s)
 {
     struct backend *b = s->model->backend;
     size_t rows = (size_t)s->rows * (s->args.all_logits ? (size_t)s->pass.tokens : 1);
+    struct room *copy = &s->room[ROOM_LOGITS_COPY];
 
-    if (!s->logits_copy)
-        s->logits_copy = malloc(s->logits_bytes);
-    if (s->logits_copy)
-        b->ops->get(b, s->logits_copy, s->pass.logits, rows * (size_t)s->model->config.vocab * sizeof(float));
-    return s->logits_copy;
+    if (!copy->data && take_room(s, ROOM_LOGITS_COPY, NULL) < 0)
+        return NULL;
+    b->ops->get(b, copy->data, s->pass.logits, rows * (size_t)s->model->config.vocab * sizeof(float));
+    return copy->data;
 }
 
 int session_kv_read(struct session *s, bool values, int layer, int sequence, int kv_head, int position, float *out,
@@ -338,6 +404,8 @@ int session_kv_read(struct session *s, bool values, int layer, int sequence, int
 {
     const struct kvcache *kv = &s->pass.kv;
     struct backend *b = s->model->backend;
+    char stored[HEAD_DIM_MAX * sizeof(float)];
+    size_t n = (size_t)kv->head_dim;
 
     if (!kv->kept)
         return err_set(e, ERR_USAGE, "without a KV cache nothing is kept to look at");
@@ -345,8 +413,9 @@ int session_kv_read(struct session *s, bool values, int layer, int sequence, int
         kv_head >= kv->kv_heads || position < 0 || position >= session_kv_len(s))
         return err_set(e, ERR_USAGE, "KV cache: layer %d, sequence %d, head %d, position %d is outside (%d, %d, %d, %d)", layer,
                        sequence, kv_head, position, kv->layers, s->args.batch, kv->kv_heads, session_kv_len(s));
-    size_t at = kvcache_head(kv, layer, sequence * s->chooser.beams, kv_head) + (size_t)position * (size_t)kv->head_dim;
-    b->ops->get(b, out, (values ? kv->v : kv->k) + at, (size_t)kv->head_dim * sizeof *out);
+    size_t at = dtype_bytes(kv->dtype, kvcache_head(kv, layer, sequence * s->chooser.beams, kv_head) + (size_t)position * n);
+    b->ops->get(b, stored, (const char *)(values ? kv->v : kv->k) + at, dtype_bytes(kv->dtype, n));
+    dtype_decode(kv->dtype, out, stored, n);
     return 0;
 }
 

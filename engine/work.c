@@ -4,10 +4,23 @@
 
 #include <math.h>
 
-/* A product of rows x (out, in) weights that are read once. */
-static struct work work_linear(double rows, double out, double in)
+/* One row of a weight matrix: whole blocks of its dtype. */
+static double row_bytes(const struct pass_shape *p, int cols)
 {
-    return (struct work){.flops = 2 * rows * out * in, .weight_bytes = sizeof(float) * out * in};
+    size_t block = (size_t)dtype_block(p->dtype);
+
+    return (double)dtype_bytes(p->dtype, ((size_t)cols + block - 1) / block * block);
+}
+
+/* A product of rows x (out, in) weights that are read once. */
+static struct work work_linear(const struct pass_shape *p, double rows, double out, int in)
+{
+    return (struct work){.flops = 2 * rows * out * in, .weight_bytes = out * row_bytes(p, in)};
+}
+
+static double pass_rows(const struct pass_shape *p)
+{
+    return (double)p->batch * p->tokens;
 }
 
 static double bias_bytes(bool present, double n)
@@ -20,25 +33,31 @@ static double norm_bytes(const struct model_config *c)
     return sizeof(float) * (double)c->d_model * (c->norm == NORM_LAYER ? 2 : 1);
 }
 
-static struct work work_embed(const struct model_config *c, double rows)
+static struct work work_embed(const struct model_config *c, const struct pass_shape *p)
 {
-    int tables = c->position == POSITION_LEARNED ? 2 : 1;
+    double position = c->position == POSITION_LEARNED ? sizeof(float) * (double)c->d_model : 0;
 
-    return (struct work){.weight_bytes = sizeof(float) * rows * c->d_model * tables};
+    return (struct work){.weight_bytes = pass_rows(p) * (row_bytes(p, c->d_model) + position)};
 }
 
-static struct work work_qkv(const struct model_config *c, double rows)
+static struct work work_qkv(const struct model_config *c, const struct pass_shape *p)
 {
     double out = (c->heads + 2.0 * c->kv_heads) * c->head_dim;
-    struct work w = work_linear(rows, out, c->d_model);
+    struct work w = work_linear(p, pass_rows(p), out, c->d_model);
 
     w.weight_bytes += bias_bytes(c->qkv_bias, out);
     return w;
 }
 
-static struct work work_rotary(const struct model_config *c, double rows)
+/* Keys and values of one position of one sequence in one layer. */
+static double position_bytes(const struct model_config *c, const struct pass_shape *p)
 {
-    return (struct work){.kv_write_bytes = 2 * sizeof(float) * rows * c->kv_heads * c->head_dim};
+    return 2 * (double)dtype_bytes(p->kv_dtype, (size_t)c->kv_heads * (size_t)c->head_dim);
+}
+
+static struct work work_rotary(const struct model_config *c, const struct pass_shape *p)
+{
+    return (struct work){.kv_write_bytes = pass_rows(p) * position_bytes(c, p)};
 }
 
 /* Pairs of new token and position that it sees in layers with the given window (0: none): token i sees past + i + 1 positions
@@ -60,7 +79,7 @@ static struct work work_attention(const struct model_config *c, const struct pas
 
     return (struct work){
         .flops = 4.0 * p->batch * c->heads * c->head_dim * seen_pairs(p, window),
-        .kv_read_bytes = 2.0 * sizeof(float) * p->batch * c->kv_heads * c->head_dim * read,
+        .kv_read_bytes = p->batch * read * position_bytes(c, p),
     };
 }
 
@@ -77,18 +96,19 @@ static struct work work_mean_attention(const struct model_config *c, const struc
     return mean;
 }
 
-static struct work work_out(const struct model_config *c, double rows)
+static struct work work_out(const struct model_config *c, const struct pass_shape *p)
 {
-    struct work w = work_linear(rows, c->d_model, (double)c->heads * c->head_dim);
+    struct work w = work_linear(p, pass_rows(p), c->d_model, c->heads * c->head_dim);
 
     w.weight_bytes += bias_bytes(c->out_bias, c->d_model);
     return w;
 }
 
-static struct work work_mlp(const struct model_config *c, double rows)
+static struct work work_mlp(const struct model_config *c, const struct pass_shape *p)
 {
     double width = c->mlp == MLP_SWIGLU ? 2.0 * c->d_ff : c->d_ff;
-    struct work up = work_linear(rows, width, c->d_model), down = work_linear(rows, c->d_model, c->d_ff);
+    struct work up = work_linear(p, pass_rows(p), width, c->d_model);
+    struct work down = work_linear(p, pass_rows(p), c->d_model, c->d_ff);
 
     up.flops += down.flops;
     up.weight_bytes += down.weight_bytes + bias_bytes(c->mlp_bias, width + c->d_model);
@@ -97,7 +117,7 @@ static struct work work_mlp(const struct model_config *c, double rows)
 
 static struct work work_head(const struct model_config *c, const struct pass_shape *p)
 {
-    struct work w = work_linear((double)p->batch * (p->all_logits ? p->tokens : 1), c->vocab, c->d_model);
+    struct work w = work_linear(p, p->all_logits ? pass_rows(p) : p->batch, c->vocab, c->d_model);
 
     w.weight_bytes += norm_bytes(c);
     return w;
@@ -105,23 +125,21 @@ static struct work work_head(const struct model_config *c, const struct pass_sha
 
 struct work work_of_op(const struct model_config *c, enum op op, const struct pass_shape *p)
 {
-    double rows = (double)p->batch * p->tokens;
-
     switch (op) {
     case OP_EMBED:
-        return work_embed(c, rows);
+        return work_embed(c, p);
     case OP_NORM:
         return (struct work){.weight_bytes = 2 * norm_bytes(c)};
     case OP_QKV:
-        return work_qkv(c, rows);
+        return work_qkv(c, p);
     case OP_ROTARY:
-        return work_rotary(c, rows);
+        return work_rotary(c, p);
     case OP_ATTENTION:
         return work_mean_attention(c, p);
     case OP_OUT:
-        return work_out(c, rows);
+        return work_out(c, p);
     case OP_MLP:
-        return work_mlp(c, rows);
+        return work_mlp(c, p);
     case OP_HEAD:
         return work_head(c, p);
     case OP_SAMPLE:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The backend's door: one vtable of coarse, fused ops over the tensors of one forward pass. forward.c calls them in the order
  * of the mathematics; a backend decides how. Ops return nothing: the first failure sticks in the backend and sync() reports it.
- * Everything from embed to choose is on the measured path: no allocation, no I/O. Calls come from one thread; the backend
- * spreads them over the team's workers. `ref` defines the truth, the others are compared with it. */
+ * Everything from embed to choose is on the measured path: no allocation, no I/O. Calls come from one thread, and the
+ * backend spreads them over the team's workers; or, where it runs a pass together, from every worker at once. `ref` defines the
+ * truth, the others are compared with it. */
 #ifndef BENCH_BACKEND_H
 #define BENCH_BACKEND_H
 
@@ -22,6 +23,8 @@ struct pass {
     const struct weights *weights;
     struct kvcache kv;
     int batch, tokens, past; /* past: positions already in kv */
+    int threads;             /* workers, at most the backend's */
+    enum attention attention;
     bool all_logits;
     const struct engine_hooks *parts; /* not NULL: fused ops run in pieces, each between these */
     const int32_t *ids;               /* [batch][tokens] */
@@ -37,14 +40,24 @@ struct pass {
 
 struct backend_args {
     int threads;
+    enum gemm gemm;
 };
 
 struct backend_ops {
     const char *name, *about;
     int (*open)(struct backend **out, const struct backend_args *a, struct err *e);
     void (*close)(struct backend *b);
+    /* Packs the matrices of loaded weights in place; after that `weights` is for this backend alone. NULL: as is. */
+    int (*prepare)(struct backend *b, struct weights *w, const struct model_config *c, struct err *e);
+    /* In what this backend computes products with matrices of that dtype: "f32", "bf16" or "int8". */
+    const char *(*arithmetic)(const struct backend *b, enum dtype d);
+    /* The same for attention over many queries with a cache of that dtype. */
+    const char *(*attention_arithmetic)(const struct backend *b, enum dtype kv);
     /* What computes, with versions and levels, for records: "own kernels (avx512) up to 512 rows, OpenBLAS 0.3.21 ...". */
     void (*describe)(const struct backend *b, char *buf, size_t size);
+    /* Calls pass(ctx, worker) on the pass's workers at once: one region for the whole pass. Every op is then called by each of
+     * them, shares itself out, and ends for all together. NULL, or a pass in parts: ops are called once, by the main thread. */
+    void (*together)(struct backend *b, const struct pass *p, void (*pass)(void *ctx, int worker), void *ctx);
     /* Room the backend itself needs for the largest pass of a session; before the measured path. */
     int (*reserve)(struct backend *b, const struct pass *largest, struct err *e);
     /* Memory that the ops compute on, zeroed and touched. NULL: failed, e says why. */
@@ -60,12 +73,13 @@ struct backend_ops {
     void (*head)(struct backend *b, const struct pass *p);                 /* logits = norm(x) W, last position or all */
     void (*choose)(struct backend *b, const struct pass *p);               /* chosen = argmax of each last position */
     int (*sync)(struct backend *b, struct err *e);                         /* waits; the first failure since the last sync */
-    /* Sequence i goes on with the first `length` positions of sequence parent[i]; kv->spare is free to use. For beams. */
-    void (*reorder)(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length);
+    /* Sequence i goes on with the first `length` positions of sequence parent[i]; p->kv.spare is free to use. For beams. */
+    void (*reorder)(struct backend *b, const struct pass *p, const int32_t *parent, int length);
 };
 
 struct backend {
     const struct backend_ops *ops;
+    int threads; /* workers of a pass at most, >= 1: backend_open notes them */
 };
 
 /* All backends, NULL-terminated. */
@@ -77,7 +91,8 @@ int backend_open(struct backend **out, const char *name, const struct backend_ar
 void *host_alloc(struct backend *b, size_t bytes, struct err *e);
 void host_release(struct backend *b, void *p, size_t bytes);
 void host_get(struct backend *b, void *host, const void *from, size_t bytes);
-void host_reorder(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length);
+void host_reorder(struct backend *b, const struct pass *p, const int32_t *parent, int length);
+const char *float32_arithmetic(const struct backend *b, enum dtype d); /* "f32", whatever the weights */
 
 static inline void hooks_begin(const struct engine_hooks *h, enum op op, int layer)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pages.h"
+#include "team.h"
 #include "text.h"
 
 const struct backend_ops *const backends[] = {&backend_cpu, &backend_ref, &backend_null, NULL};
@@ -19,8 +20,12 @@ int backend_open(struct backend **out, const char *name, const struct backend_ar
     for (; backends[n] && n < BACKENDS_MAX; n++) {
         const char *before = n == 0 ? "" : backends[n + 1] ? ", " : " and ";
         names[n] = backends[n]->name;
-        if (strcmp(names[n], name) == 0)
-            return backends[n]->open(out, a, e);
+        if (strcmp(names[n], name) == 0) {
+            int code = backends[n]->open(out, a, e);
+            if (code == 0)
+                (*out)->threads = a->threads > 1 ? a->threads : 1;
+            return code;
+        }
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", before, names[n]);
     }
     const char *near = text_nearest(name, names, n);
@@ -50,34 +55,62 @@ void host_get(struct backend *b, void *host, const void *from, size_t bytes)
     memcpy(host, from, bytes);
 }
 
-/* All heads of the sequences that move: out of their parents' places into the spare, then back into their own. */
-static void copy_sequences(float *to, const float *from, const struct kvcache *kv, const int32_t *parent, int length,
-                           bool to_spare)
+const char *float32_arithmetic(const struct backend *b, enum dtype d)
 {
-    size_t head = (size_t)kv->capacity * (size_t)kv->head_dim, kept = (size_t)length * (size_t)kv->head_dim;
+    (void)b, (void)d;
+    return "f32";
+}
 
-#pragma omp parallel for schedule(static) collapse(2)
-    for (int i = 0; i < kv->batch; i++)
-        for (int h = 0; h < kv->kv_heads; h++) {
-            size_t mine = ((size_t)i * (size_t)kv->kv_heads + (size_t)h) * head;
-            size_t theirs = ((size_t)parent[i] * (size_t)kv->kv_heads + (size_t)h) * head;
-            if (parent[i] != i)
-                memcpy(to + mine, from + (to_spare ? theirs : mine), kept * sizeof *to);
+/* --- sequences that change places ----------------------------------------------------------------------------------------- */
+
+struct moving {
+    const struct kvcache *kv;
+    const int32_t *parent;
+    int length, workers;
+    struct team_barrier barrier;
+};
+
+/* The worker's heads of the sequences that move, in one layer's keys or values: out of their parents' places into the spare,
+ * or from there into their own. */
+static void move_heads(const struct moving *m, char *to, const char *from, bool to_spare, int worker)
+{
+    const struct kvcache *kv = m->kv;
+    size_t kept = dtype_bytes(kv->dtype, (size_t)m->length * (size_t)kv->head_dim);
+    int first, last;
+
+    team_share(kv->batch * kv->kv_heads, 1, worker, m->workers, &first, &last);
+    for (int i = first; i < last; i++) {
+        int sequence = i / kv->kv_heads, head = i % kv->kv_heads, parent = m->parent[sequence];
+        size_t mine = dtype_bytes(kv->dtype, kvcache_head(kv, 0, sequence, head));
+        size_t theirs = dtype_bytes(kv->dtype, kvcache_head(kv, 0, parent, head));
+        if (parent != sequence)
+            memcpy(to + mine, from + (to_spare ? theirs : mine), kept);
+    }
+}
+
+/* Nobody writes a place before all have read theirs. The spare needs no such care: each place in it is one worker's. */
+static void move_layers(void *ctx, int worker)
+{
+    struct moving *m = ctx;
+
+    for (int layer = 0; layer < m->kv->layers; layer++)
+        for (int values = 0; values < 2; values++) {
+            size_t at = dtype_bytes(m->kv->dtype, kvcache_head(m->kv, layer, 0, 0));
+            char *part = (char *)(values ? m->kv->v : m->kv->k) + at;
+            move_heads(m, m->kv->spare, part, true, worker);
+            team_wait(&m->barrier, m->workers);
+            move_heads(m, part, m->kv->spare, false, worker);
         }
 }
 
-void host_reorder(struct backend *b, const struct kvcache *kv, const int32_t *parent, int length)
+void host_reorder(struct backend *b, const struct pass *p, const int32_t *parent, int length)
 {
+    struct moving m = {.kv = &p->kv, .parent = parent, .length = length, .workers = p->threads};
     bool moves = false;
 
     (void)b;
-    for (int i = 0; i < kv->batch; i++)
+    for (int i = 0; i < p->kv.batch; i++)
         moves |= parent[i] != i;
-    for (int layer = 0; moves && kv->kept && layer < kv->layers; layer++) {
-        float *both[] = {kv->k + kvcache_head(kv, layer, 0, 0), kv->v + kvcache_head(kv, layer, 0, 0)};
-        for (int i = 0; i < 2; i++) {
-            copy_sequences(kv->spare, both[i], kv, parent, length, true);
-            copy_sequences(both[i], kv->spare, kv, parent, length, false);
-        }
-    }
+    if (moves && p->kv.kept)
+        team_run(m.workers, move_layers, &m);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A model out of one GGUF file. Opening matches all names, types and shapes with the model's own, so that reading only decodes:
- * straight from the mapping into place, row by row, and then lets the pages go, which keeps the peak at the weights plus one
- * tensor. What the model does not know is refused: a tensor passed over in silence would be a model computed wrongly. */
+ * A model out of one GGUF file. Opening matches all names, types and shapes with the model's own, so that reading only copies
+ * or converts: straight from the mapping into place, row by row, and then lets the pages go, which keeps the peak at the
+ * weights plus one tensor. What the model does not know is refused: a tensor passed over in silence would be a model computed
+ * wrongly. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static int check_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     struct gguf_source *s = ctx;
     char name[GGUF_NAME_MAX + 1];
-    uint64_t rows = (uint64_t)slot->rows, cols = (uint64_t)slot->cols;
+    uint64_t rows = (uint64_t)slot->to.rows, cols = (uint64_t)slot->to.cols;
 
     gguf_tensor_name(name, slot->name);
     const struct gguf_tensor *t = gguf_find_tensor(&s->file, name);
@@ -75,7 +76,7 @@ static int read_rope_factors(struct gguf_source *s, struct err *e)
 static int check_tensors(struct gguf_source *s, struct err *e)
 {
     struct weights plan = {0};
-    int code = weights_plan(&plan, &s->base.config, e);
+    int code = weights_plan(&plan, &s->base.config, DTYPE_F32, e);
 
     s->used = calloc(s->file.tensor_count + 1, sizeof *s->used);
     if (code == 0 && !s->used)
@@ -129,14 +130,12 @@ static int gguf_source_open(struct source **out, const char *path, uint64_t seed
 /* A vector is a matrix of one column here, so that a permuted bias moves like the rows that it belongs to. */
 static void copy_rows(const struct gguf_source *s, const struct gguf_tensor *t, const struct tensor_slot *slot, bool permuted)
 {
-    size_t cols = (size_t)slot->cols, stride = dtype_bytes(t->dtype, cols);
+    size_t cols = (size_t)slot->to.cols, stride = dtype_bytes(t->dtype, cols);
     const uint8_t *in = s->file.map + t->at;
 
-#pragma omp parallel for schedule(static) if (cols * (size_t)slot->rows > SMALL)
-    for (int row = 0; row < slot->rows; row++) {
-        int to = permuted ? gguf_row(&s->base.config, row) : row;
-        dtype_decode(t->dtype, slot->data + (size_t)to * cols, in + (size_t)row * stride, cols);
-    }
+#pragma omp parallel for schedule(static) if (cols * (size_t)slot->to.rows > SMALL)
+    for (int row = 0; row < slot->to.rows; row++)
+        matrix_put_row(&slot->to, permuted ? gguf_row(&s->base.config, row) : row, t->dtype, in + (size_t)row * stride);
 }
 
 static int copy_slot(void *ctx, const struct tensor_slot *slot, struct err *e)

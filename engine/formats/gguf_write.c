@@ -208,8 +208,8 @@ static uint64_t padding(uint64_t bytes)
 /* Vectors stay float32; a matrix whose rows do not fill blocks becomes F16: both as llama.cpp has it. */
 static int add_tensor(struct writer *w, const char *name, const struct tensor_slot *slot, struct err *e)
 {
-    bool fits = slot->cols % dtype_block(w->dtype) == 0;
-    uint64_t cols = (uint64_t)slot->cols, rows = (uint64_t)slot->rows;
+    bool fits = slot->to.cols % dtype_block(w->dtype) == 0;
+    uint64_t cols = (uint64_t)slot->to.cols, rows = (uint64_t)slot->to.rows;
 
     if (w->count == w->space) {
         w->space = 2 * w->space + 64;
@@ -221,7 +221,7 @@ static int add_tensor(struct writer *w, const char *name, const struct tensor_sl
     struct item *i = &w->items[w->count++];
     *i = (struct item){.slot = *slot, .permuted = gguf_is_permuted(w->c, slot->name)};
     snprintf(i->name, sizeof i->name, "%s", name);
-    i->dtype = slot->cols == 1 ? DTYPE_F32 : fits ? w->dtype : DTYPE_F16;
+    i->dtype = slot->to.cols == 1 ? DTYPE_F32 : fits ? w->dtype : DTYPE_F16;
     i->bytes = rows * dtype_bytes(i->dtype, cols);
     put_string(&w->infos, name, strlen(name));
     put_u32(&w->infos, cols == 1 ? 1 : 2);
@@ -246,7 +246,7 @@ static int add_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 static int add_rope_factors(struct writer *w, const struct weights *from, float **factors, struct err *e)
 {
     int n = w->c->head_dim / 2;
-    struct tensor_slot slot = {.rows = n, .cols = 1};
+    struct tensor_slot slot = {.to = {.dtype = DTYPE_F32, .rows = n, .cols = 1, .row_bytes = sizeof(float)}};
 
     if (w->c->rope.kind != ROPE_LLAMA3 && !from->rope_factors)
         return 0;
@@ -257,7 +257,7 @@ static int add_rope_factors(struct writer *w, const struct weights *from, float 
         rope_llama3_factors(*factors, w->c);
     else
         memcpy(*factors, from->rope_factors, (size_t)n * sizeof **factors);
-    slot.data = *factors;
+    slot.to.data = *factors;
     return add_tensor(w, "rope_freqs.weight", &slot, e);
 }
 
@@ -288,15 +288,15 @@ static bool put_header(FILE *f, const struct writer *w)
 /* `buffer` holds STRETCH elements of any type, or one row. */
 static bool put_tensor(FILE *f, const struct writer *w, const struct item *item, uint8_t *buffer)
 {
-    size_t cols = (size_t)item->slot.cols, stride = dtype_bytes(item->dtype, cols);
-    int rows = item->slot.rows, stretch = cols < STRETCH ? (int)(STRETCH / cols) : 1;
+    size_t cols = (size_t)item->slot.to.cols, stride = dtype_bytes(item->dtype, cols);
+    int rows = item->slot.to.rows, stretch = cols < STRETCH ? (int)(STRETCH / cols) : 1;
 
     for (int first = 0; first < rows; first += stretch) {
         int n = rows - first < stretch ? rows - first : stretch;
 #pragma omp parallel for schedule(static) if ((size_t)n * cols > SMALL)
         for (int i = 0; i < n; i++) {
             int row = item->permuted ? gguf_row(w->c, first + i) : first + i;
-            dtype_encode(item->dtype, buffer + (size_t)i * stride, item->slot.data + (size_t)row * cols, cols);
+            dtype_encode(item->dtype, buffer + (size_t)i * stride, matrix_row(&item->slot.to, row), cols);
         }
         if (fwrite(buffer, stride, (size_t)n, f) != (size_t)n)
             return false;
@@ -324,7 +324,7 @@ static int save(const struct writer *w, const char *path, struct err *e)
     size_t widest = STRETCH;
 
     for (size_t i = 0; i < w->count; i++)
-        widest = (size_t)w->items[i].slot.cols > widest ? (size_t)w->items[i].slot.cols : widest;
+        widest = (size_t)w->items[i].slot.to.cols > widest ? (size_t)w->items[i].slot.to.cols : widest;
     struct saving saving = {w, malloc(widest * sizeof(float))};
     if (!saving.buffer)
         return err_set(e, ERR_MEMORY, "%s: out of memory", path);
@@ -362,6 +362,9 @@ static int check_writable(const struct model_config *c, const struct weights *w,
 
     if (!dtype_is_writable(d))
         return err_set(e, ERR_USAGE, "%s cannot be written; expected F32, F16, BF16, Q8_0 or Q4_0", dtype_name(d));
+    if (w->embed.dtype != DTYPE_F32)
+        return err_set(e, ERR_USAGE, "weights held as %s cannot be written; open the model with dtype f32",
+                       dtype_full_name(w->embed.dtype));
     if (why)
         return err_set(e, ERR_USAGE, "GGUF cannot hold this model: %s", why);
     return config_check(c, e);

@@ -183,11 +183,6 @@ static void add_rotary(struct text *t, const struct model_config *c, const struc
     }
 }
 
-static const char *torch_name(enum dtype d)
-{
-    return d == DTYPE_F32 ? "float32" : d == DTYPE_F16 ? "float16" : "bfloat16";
-}
-
 void hf_config_text(struct text *out, const struct model_config *c, enum dtype d)
 {
     const struct shape *s = shape_of(c);
@@ -202,7 +197,7 @@ void hf_config_text(struct text *out, const struct model_config *c, enum dtype d
     else
         add_rotary(out, c, s);
     add_bool(out, "tie_word_embeddings", c->tied_head);
-    add_name(out, "torch_dtype", torch_name(d));
+    add_name(out, "torch_dtype", dtype_full_name(d));
     add_bool(out, "use_cache", true);
     add_int(out, "vocab_size", c->vocab);
     text_puts(out, "\n}\n");

@@ -176,7 +176,7 @@ static int check_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     struct hf_folder *f = ctx;
     struct hf_entry *found = find_entry(f, slot->name);
-    struct safetensors_tensor want = {.rank = slot->cols == 1 ? 1 : 2};
+    struct safetensors_tensor want = {.rank = slot->to.cols == 1 ? 1 : 2};
     char have_text[128], want_text[128];
     enum dtype dtype;
 
@@ -184,8 +184,8 @@ static int check_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
         return err_set(e, ERR_FORMAT, "%s: tensor '%s' is missing", f->where.data, slot->name);
     const struct safetensors_tensor *t = found->tensor;
     found->used = true;
-    want.shape[0] = (uint64_t)(slot->transposed ? slot->cols : slot->rows);
-    want.shape[1] = (uint64_t)(slot->transposed ? slot->rows : slot->cols);
+    want.shape[0] = (uint64_t)(slot->transposed ? slot->to.cols : slot->to.rows);
+    want.shape[1] = (uint64_t)(slot->transposed ? slot->to.rows : slot->to.cols);
     if (t->rank != want.rank || memcmp(t->shape, want.shape, sizeof *t->shape * (size_t)want.rank) != 0)
         return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': shape %s, config.json asks for %s", found->file->path, t->name,
                        safetensors_shape(t, have_text, sizeof have_text),
@@ -193,7 +193,7 @@ static int check_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
     if (!safetensors_dtype(t, &dtype))
         return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': dtype %s is not supported; expected F32, F16 or BF16",
                        found->file->path, t->name, t->dtype);
-    f->base.elements[dtype] += (uint64_t)slot->rows * (uint64_t)slot->cols;
+    f->base.elements[dtype] += (uint64_t)slot->to.rows * (uint64_t)slot->to.cols;
     f->base.bytes += t->end - t->begin;
     return 0;
 }
@@ -236,7 +236,7 @@ static int copy_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     const struct hf_entry *n = find_entry(ctx, slot->name);
 
-    return safetensors_read(n->file, n->tensor, slot->data, slot->rows, slot->cols, slot->transposed, e);
+    return safetensors_read(n->file, n->tensor, slot, e);
 }
 
 int hf_weights_open(struct hf_folder *f, struct err *e)
@@ -249,7 +249,7 @@ int hf_weights_open(struct hf_folder *f, struct err *e)
     if (code == 0)
         code = check_index(f, e);
     if (code == 0)
-        code = weights_plan(&plan, &f->base.config, e);
+        code = weights_plan(&plan, &f->base.config, DTYPE_F32, e);
     if (code == 0)
         code = weights_visit(&plan, &f->base.config, check_slot, f, e);
     if (code == 0)

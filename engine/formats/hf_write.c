@@ -36,13 +36,13 @@ static const char *prefix_of(const struct writer *w, const char *name)
 static int describe(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     struct writer *w = ctx;
-    int first = slot->transposed ? slot->cols : slot->rows, second = slot->transposed ? slot->rows : slot->cols;
-    size_t size = dtype_bytes(w->dtype, (size_t)slot->rows * (size_t)slot->cols);
+    int first = slot->transposed ? slot->to.cols : slot->to.rows, second = slot->transposed ? slot->to.rows : slot->to.cols;
+    size_t size = dtype_bytes(w->dtype, (size_t)slot->to.rows * (size_t)slot->to.cols);
 
     (void)e;
     text_printf(&w->header, ",\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%d", prefix_of(w, slot->name), slot->name,
                 dtype_name(w->dtype), first);
-    if (slot->cols > 1)
+    if (slot->to.cols > 1)
         text_printf(&w->header, ",%d", second);
     text_printf(&w->header, "],\"data_offsets\":[%zu,%zu]}", w->at, w->at + size);
     w->at += size;
@@ -85,10 +85,10 @@ static int put_transposed(struct writer *w, const float *values, size_t rows, si
 
 static int put_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
-    size_t rows = (size_t)slot->rows, cols = (size_t)slot->cols;
+    size_t rows = (size_t)slot->to.rows, cols = (size_t)slot->to.cols;
 
     (void)e;
-    return slot->transposed ? put_transposed(ctx, slot->data, rows, cols) : put_plain(ctx, slot->data, rows * cols);
+    return slot->transposed ? put_transposed(ctx, slot->to.data, rows, cols) : put_plain(ctx, slot->to.data, rows * cols);
 }
 
 static int put_all(FILE *f, void *ctx)
@@ -260,6 +260,9 @@ static int check_words(const char *dir, const struct model_config *c, const stru
     if (d != DTYPE_F32 && d != DTYPE_F16 && d != DTYPE_BF16)
         return err_set(e, ERR_USAGE, "%s: dtype %s cannot be written as safetensors; expected F32, F16 or BF16", dir,
                        dtype_name(d));
+    if (w->embed.dtype != DTYPE_F32)
+        return err_set(e, ERR_USAGE, "%s: weights held as %s cannot be written; open the model with dtype f32", dir,
+                       dtype_full_name(w->embed.dtype));
     if (!hf_config_can_say(c, &why))
         return err_set(e, ERR_USAGE, "%s: config.json cannot say '%s', a %s model %s", dir, c->name, c->arch, why);
     if (w->rope_factors)

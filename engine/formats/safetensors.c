@@ -20,7 +20,7 @@ enum {
     SHRUNK = 1 << 16, /* what a read answers where the file ends early; above every errno */
 };
 
-/* Those that are converted ... */
+/* Those that are read ... */
 static const enum dtype readable[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
 
 /* ... and those that occur in buffers that are passed over, with the bytes of an element. */
@@ -266,96 +266,110 @@ void safetensors_close(struct safetensors *s)
 
 /* --- the data ------------------------------------------------------------------------------------------------------------ */
 
-static size_t smaller(size_t a, size_t b)
+/* Where the file holds columns, each of them is read in pieces as long as a band has rows: those should be long. */
+enum { BAND_BYTES = 1 << 20, TURNED_BYTES = 8 << 20, TURNED_ROWS = 512, TILE = 16, SMALL = 1 << 14 };
+
+/* A tensor on its way into a slot: bands of the slot's rows are brought into memory as they are stored, then put in place. */
+struct transfer {
+    int fd;
+    uint64_t at; /* of the tensor in the file */
+    enum dtype stored;
+    const struct tensor_slot *slot;
+    size_t element, line; /* stored bytes of one element, and of one of the slot's rows */
+    int band;             /* rows that are brought at once */
+    bool direct;          /* straight into place */
+};
+
+static struct transfer transfer_into(const struct tensor_slot *slot, int fd, uint64_t at, enum dtype stored)
 {
-    return a < b ? a : b;
+    const struct matrix *to = &slot->to;
+    struct transfer t = {.fd = fd, .at = at, .stored = stored, .slot = slot, .element = dtype_bytes(stored, 1)};
+
+    t.line = dtype_bytes(stored, (size_t)to->cols);
+    int fit = (int)((slot->transposed ? TURNED_BYTES : BAND_BYTES) / t.line);
+    int most = slot->transposed && fit > TURNED_ROWS ? TURNED_ROWS : fit < 1 ? 1 : fit;
+    int bands = (to->rows + most - 1) / most;
+    t.band = (to->rows + bands - 1) / bands; /* all alike, for the threads' sake */
+    t.direct = to->dtype == stored && (slot->transposed || to->row_bytes == t.line);
+    return t;
 }
 
-enum { STRETCH = 1 << 18, TILE = 16, SMALL = 1 << 14 };
-
-/* One stretch of elements that lie in the same order in file and memory. `raw` holds STRETCH elements as they are stored. */
-static int read_stretch(int fd, float *out, size_t n, uint64_t at, enum dtype d, void *raw)
+/* Up to TILE lines become columns: what is written at once is a cache line. `element` is a constant where this is called, so
+ * that each move is one instruction. */
+static inline void turn(char *out, size_t stride, const char *in, size_t n, size_t lines, size_t element)
 {
-    if (d == DTYPE_F32)
-        return read_exactly(fd, out, n * sizeof *out, at);
-    int why = read_exactly(fd, raw, dtype_bytes(d, n), at);
-    if (why == 0)
-        dtype_decode(d, out, raw, n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < lines; k++)
+            memcpy(out + i * stride + k * element, in + (k * n + i) * element, element);
+}
+
+/* n of the slot's rows, from `first` on: pieces of all the file's lines, TILE lines at a time (`lines` holds them). */
+static int bring_columns(const struct transfer *t, size_t first, size_t n, char *out, size_t stride, char *lines)
+{
+    size_t cols = (size_t)t->slot->to.cols, file_line = (size_t)t->slot->to.rows * t->element, piece = n * t->element;
+
+    for (size_t c = 0; c < cols; c += TILE) {
+        size_t height = cols - c < TILE ? cols - c : TILE;
+        for (size_t k = 0; k < height; k++) {
+            int why = read_exactly(t->fd, lines + k * piece, piece, t->at + (c + k) * file_line + first * t->element);
+            if (why)
+                return why;
+        }
+        if (t->element == sizeof(uint32_t))
+            turn(out + c * t->element, stride, lines, n, height, sizeof(uint32_t));
+        else
+            turn(out + c * t->element, stride, lines, n, height, sizeof(uint16_t));
+    }
+    return 0;
+}
+
+static int read_band(const struct transfer *t, int first, char *raw, char *lines)
+{
+    const struct matrix *to = &t->slot->to;
+    int n = to->rows - first < t->band ? to->rows - first : t->band, why;
+    char *out = t->direct ? matrix_row(to, first) : raw;
+
+    if (t->slot->transposed)
+        why = bring_columns(t, (size_t)first, (size_t)n, out, t->direct ? to->row_bytes : t->line, lines);
+    else
+        why = read_exactly(t->fd, out, (size_t)n * t->line, t->at + (uint64_t)first * t->line);
+    for (int i = 0; i < n && !t->direct && why == 0; i++)
+        matrix_put_row(to, first + i, t->stored, raw + (size_t)i * t->line);
     return why;
 }
 
 /* Where several threads fail, any one of their answers is reported. */
-static int read_plain(int fd, float *out, size_t n, uint64_t at, enum dtype d)
+static int read_bands(const struct transfer *t)
 {
+    const struct matrix *to = &t->slot->to;
     int bad = 0;
 
-#pragma omp parallel if (n > SMALL)
+#pragma omp parallel if ((size_t)to->rows * (size_t)to->cols > SMALL)
     {
-        void *raw = d == DTYPE_F32 ? NULL : malloc(dtype_bytes(d, smaller(n, STRETCH)));
-        int mine = raw || d == DTYPE_F32 ? 0 : ENOMEM;
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < n; i += STRETCH)
+        char *raw = t->direct ? NULL : malloc((size_t)t->band * t->line);
+        char *lines = t->slot->transposed ? malloc((size_t)t->band * t->element * TILE) : NULL;
+        int mine = (raw || t->direct) && (lines || !t->slot->transposed) ? 0 : ENOMEM;
+#pragma omp for schedule(dynamic)
+        for (int first = 0; first < to->rows; first += t->band)
             if (mine == 0)
-                mine = read_stretch(fd, out + i, smaller(n - i, STRETCH), at + dtype_bytes(d, i), d, raw);
+                mine = read_band(t, first, raw, lines);
         if (mine)
 #pragma omp atomic write
             bad = mine;
         free(raw);
+        free(lines);
     }
     return bad;
 }
 
-/* A band of up to TILE file rows, each `rows` long, becomes that many columns of out[rows][cols]. Square tiles keep both the
- * reads and the writes on whole cache lines. */
-static void transpose_band(float *out, size_t cols, const char *band, size_t rows, size_t height, enum dtype d)
+int safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, const struct tensor_slot *slot,
+                     struct err *e)
 {
-    float tile[TILE][TILE];
+    enum dtype stored;
 
-    for (size_t r = 0; r < rows; r += TILE) {
-        size_t width = smaller(rows - r, TILE);
-        for (size_t k = 0; k < height; k++)
-            dtype_decode(d, tile[k], band + dtype_bytes(d, k * rows + r), width);
-        for (size_t i = 0; i < width; i++)
-            for (size_t k = 0; k < height; k++)
-                out[(r + i) * cols + k] = tile[k][i];
-    }
-}
-
-static int read_transposed(int fd, float *out, size_t rows, size_t cols, uint64_t at, enum dtype d)
-{
-    size_t line = dtype_bytes(d, rows);
-    int bad = 0;
-
-#pragma omp parallel if (rows * cols > SMALL)
-    {
-        char *band = calloc(TILE, line);
-        int mine = band ? 0 : ENOMEM;
-#pragma omp for schedule(static)
-        for (size_t c = 0; c < cols; c += TILE) {
-            size_t height = smaller(cols - c, TILE);
-            if (mine == 0)
-                mine = read_exactly(fd, band, height * line, at + c * line);
-            if (mine == 0)
-                transpose_band(out + c, cols, band, rows, height, d);
-        }
-        if (mine)
-#pragma omp atomic write
-            bad = mine;
-        free(band);
-    }
-    return bad;
-}
-
-int safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *out, int rows, int cols,
-                     bool transposed, struct err *e)
-{
-    uint64_t at = s->data_start + t->begin;
-    enum dtype d;
-    int bad;
-
-    if (!safetensors_dtype(t, &d))
+    if (!safetensors_dtype(t, &stored))
         return err_set(e, ERR_FORMAT, "%s: tensor '%.100s': dtype %s is not supported", s->path, t->name, t->dtype);
-    bad = transposed ? read_transposed(s->fd, out, (size_t)rows, (size_t)cols, at, d)
-                     : read_plain(s->fd, out, (size_t)rows * (size_t)cols, at, d);
+    struct transfer transfer = transfer_into(slot, s->fd, s->data_start + t->begin, stored);
+    int bad = read_bands(&transfer);
     return bad ? read_error(s, bad, e) : 0;
 }

@@ -11,6 +11,7 @@
 
 #include "dtype.h"
 #include "err.h"
+#include "model.h"
 
 enum { SAFETENSORS_RANK_MAX = 8 };
 
@@ -35,15 +36,15 @@ struct safetensors {
 int safetensors_open(struct safetensors *s, const char *path, struct err *e);
 void safetensors_close(struct safetensors *s);
 
-/* False but for the dtypes that safetensors_read converts: F32, F16, BF16. */
+/* False but for the dtypes that safetensors_read can read: F32, F16, BF16. */
 bool safetensors_dtype(const struct safetensors_tensor *t, enum dtype *out);
 
 /* "[64, 192]" into buf; returns buf. */
 const char *safetensors_shape(const struct safetensors_tensor *t, char *buf, size_t size);
 
-/* Converts a tensor of rows x cols elements to float32 at out, [rows][cols]. transposed: the file holds [cols][rows]. The
- * caller has checked dtype and shape. Spread over OpenMP's threads. */
-int safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, float *out, int rows, int cols,
-                     bool transposed, struct err *e);
+/* Reads a tensor into its place: bit for bit where the place has the same dtype, else by way of float32. The caller has checked
+ * dtype and shape. Spread over OpenMP's threads. */
+int safetensors_read(const struct safetensors *s, const struct safetensors_tensor *t, const struct tensor_slot *slot,
+                     struct err *e);
 
 #endif

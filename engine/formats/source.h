@@ -28,7 +28,7 @@ struct source {
 struct source_ops {
     const char *name; /* "preset", "Hugging Face", "GGUF" */
     int (*open)(struct source **out, const char *path, uint64_t seed, struct err *e);
-    /* w was laid out for s->config. */
+    /* w was laid out for s->config, in any dtype; what is stored in that dtype is copied bit for bit. */
     int (*read)(struct source *s, struct weights *w, struct err *e);
     /* ERR_ABSENT with the reason where it has none. */
     int (*tokenizer)(struct source *s, struct tokenizer **out, struct err *e);
@@ -46,12 +46,13 @@ void source_close(struct source *s); /* NULL is fine */
 /* "BF16", or with shares of the parameters where they differ: "Q4_K 86 %, Q6_K 14 %"; into buf, returns buf. */
 const char *source_dtypes(const struct source *s, char *buf, size_t size);
 
-/* The same weights for the same seed, on every machine and thread count; logits finite, spread, without ties. */
+/* The same weights for the same seed, on every machine and thread count, rounded to the dtype that the matrices are held in;
+ * logits finite, spread, without ties. */
 void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t seed);
 
 /* A model written out so that reading it back gives the same weights (bit for bit in F32, else after one rounding), and other
  * programs can load it. tokenizer: NULL or a byte-level BPE, written with it. A folder is created when missing; files of that
- * name are replaced, others stay. ERR_USAGE where dtype cannot be written or the shapes do not fit its blocks. */
+ * name are replaced, others stay. ERR_USAGE where the weights are not held in float32, and where dtype cannot be written. */
 int hf_write(const char *dir, const struct model_config *c, const struct weights *w, struct tokenizer *t, enum dtype d,
              struct err *e); /* F32, F16, BF16 */
 int gguf_write(const char *path, const struct model_config *c, const struct weights *w, struct tokenizer *t, enum dtype d,

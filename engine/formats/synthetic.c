@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * Weights out of a seed. Each pair of elements is a hash of (seed, tensor, position), so that the order of filling, the number
- * of threads and the machine do not matter: integers are mixed, halves are added to a triangular distribution, and one exact
- * conversion and one rounded product make the float. A matrix is scaled by 1 / sqrt(columns) and those that write into the
- * residual stream share it over the 2 x layers writers; norms sit near 1 and biases are small: logits then have a spread of
- * about 1 at every model size. The gains let the layers outweigh the embedding they start from; without that a tied head
- * chooses its own input again and again, and equal tokens would prove little. */
+ * of threads, the dtype and the machine do not matter: integers are mixed, halves are added to a triangular distribution, and
+ * one exact conversion and one rounded product make the float. A matrix is scaled by 1 / sqrt(columns) and those that write
+ * into the residual stream share it over the 2 x layers writers; norms sit near 1 and biases are small: logits then have a
+ * spread of about 1 at every model size. The gains let the layers outweigh the embedding they start from; without that a tied
+ * head chooses its own input again and again, and equal tokens would prove little. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "source.h"
 
-enum { STRETCH = 1 << 16 };
+enum { STRETCH = 256 /* elements: whole blocks of every dtype */, SMALL = 1 << 14 };
 
 /* splitmix64: https://prng.di.unimi.it/splitmix64.c (public domain), by Sebastiano Vigna. */
 static uint64_t mix(uint64_t z)
@@ -37,41 +37,79 @@ struct stream {
     uint64_t tensor; /* number of tensors begun */
 };
 
-/* offset + scale * triangle. The offset is 0, or the scale a power of two: then a fused multiply-add rounds as two steps do. */
-static void fill(struct stream *s, float *out, size_t n, float offset, float scale)
-{
-    uint64_t key = mix(s->seed ^ mix(s->tensor++));
+/* What a tensor's elements are: offset + scale * triangle. The offset is 0, or the scale a power of two: then a fused
+ * multiply-add rounds as two steps do. */
+struct spread {
+    uint64_t key;
+    float offset, scale;
+};
 
-    if (!out)
-        return;
-#pragma omp parallel for schedule(static)
-    for (size_t start = 0; start < n; start += STRETCH) {
-        size_t end = start + STRETCH < n ? start + STRETCH : n;
-        for (size_t i = start; i < end; i += 2) {
-            uint64_t bits = mix(key + i);
-            out[i] = offset + scale * (float)triangle((uint32_t)bits);
-            if (i + 1 < end)
-                out[i + 1] = offset + scale * (float)triangle((uint32_t)(bits >> 32));
-        }
+static float element(const struct spread *s, uint64_t bits)
+{
+    return s->offset + s->scale * (float)triangle((uint32_t)bits);
+}
+
+/* Elements first to first + n - 1 of the tensor, as float32. The even one of a pair takes the low half of its hash. */
+static void spread_values(const struct spread *s, float *out, uint64_t first, size_t n)
+{
+    size_t i = 0;
+
+    if (first % 2)
+        out[i++] = element(s, mix(s->key + first - 1) >> 32);
+    for (; i + 1 < n; i += 2) {
+        uint64_t bits = mix(s->key + first + i);
+        out[i] = element(s, bits);
+        out[i + 1] = element(s, bits >> 32);
     }
+    if (i < n)
+        out[i] = element(s, mix(s->key + first + i));
+}
+
+static void fill_row(const struct spread *s, const struct matrix *m, int row)
+{
+    size_t cols = (size_t)m->cols;
+    char *to = matrix_row(m, row);
+    float values[STRETCH];
+
+    for (size_t at = 0; at < cols; at += STRETCH) {
+        size_t n = cols - at < STRETCH ? cols - at : STRETCH;
+        spread_values(s, values, (uint64_t)row * cols + at, n);
+        dtype_encode(m->dtype, to + dtype_bytes(m->dtype, at), values, n);
+    }
+}
+
+static void fill(struct stream *s, const struct matrix *m, float offset, float scale)
+{
+    struct spread spread = {mix(s->seed ^ mix(s->tensor++)), offset, scale};
+
+    if (!m->data) /* counted all the same: a tensor's values do not depend on which others there are */
+        return;
+#pragma omp parallel for schedule(static) if ((size_t)m->rows * (size_t)m->cols > SMALL)
+    for (int row = 0; row < m->rows; row++)
+        fill_row(&spread, m, row);
+}
+
+static void fill_vector(struct stream *s, float *out, int n, float offset, float scale)
+{
+    struct matrix row = {.data = out, .dtype = DTYPE_F32, .rows = 1, .cols = n, .row_bytes = (size_t)n * sizeof *out};
+
+    fill(s, &row, offset, scale);
 }
 
 /* Elements of standard deviation gain / sqrt(columns). IEEE 754 leaves no choice in the rounding of sqrt and division. */
 static void fill_matrix(struct stream *s, const struct matrix *m, double gain)
 {
-    float scale = (float)(gain / (sqrt((double)m->cols) * triangle_deviation));
-
-    fill(s, m->data, (size_t)m->rows * (size_t)m->cols, 0, scale);
+    fill(s, m, 0, (float)(gain / (sqrt((double)m->cols) * triangle_deviation)));
 }
 
 static void fill_norm(struct stream *s, float *out, int n)
 {
-    fill(s, out, (size_t)n, 1, 0x1p-18f); /* 1 +- 0.25 */
+    fill_vector(s, out, n, 1, 0x1p-18f); /* 1 +- 0.25 */
 }
 
 static void fill_bias(struct stream *s, float *out, int n)
 {
-    fill(s, out, (size_t)n, 0, 0x1p-20f); /* +- 0.06 */
+    fill_vector(s, out, n, 0, 0x1p-20f); /* +- 0.06 */
 }
 
 void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t seed)
