@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * Counters belong to threads, so each worker of the team owns an event set and reads it itself, inside the parallel region; the
- * main thread sums. That needs no attaching to other threads and works wherever counting works at all. The engine's products
+ * Counters belong to threads, so each worker of the team owns an event set and reads it itself, within team_run; the main
+ * thread sums. That needs no attaching to other threads and works wherever counting works at all. The engine's products
  * run on these same workers (OpenBLAS uses one thread per caller), so no work escapes.
  *
  * The sets run from start to stop; a bracket is two reads per worker and their difference. Waiting for the others at the end of
- * a parallel region is counted: it is what the workers did. */
+ * a team_run is counted: it is what the workers did. */
 #include "counter_workers.h"
 
 #include <math.h>
-#include <omp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "team.h"
 
 /* Lines of its own for each worker, so that reading disturbs nobody. */
 struct worker {
@@ -23,6 +24,7 @@ struct worker {
     pid_t tid;
     const char *bad; /* why this bracket has no reading */
     struct known_room room;
+    double work; /* done in that room */
 };
 
 struct counter_workers {
@@ -31,6 +33,8 @@ struct counter_workers {
     bool started;
     struct counter_set set;
     struct worker *worker;
+    pthread_mutex_t one_at_a_time; /* opening and closing: the library's look-up of names is not known to be safe */
+    struct err first;              /* why the first of those that could not open their sets could not */
 };
 
 /* Broken counters were seen to return the true value + 2^47. */
@@ -56,6 +60,7 @@ int counter_workers_open(struct counter_workers **out, int threads, struct err *
     for (int i = 0; i < threads; i++)
         w->worker[i] = (struct worker){0};
     w->threads = threads;
+    pthread_mutex_init(&w->one_at_a_time, NULL);
     *out = w;
     return 0;
 }
@@ -65,6 +70,7 @@ void counter_workers_close(struct counter_workers *w)
     if (!w)
         return;
     counter_workers_stop(w);
+    pthread_mutex_destroy(&w->one_at_a_time);
     free(w->worker);
     free(w);
 }
@@ -74,32 +80,45 @@ int counter_workers_threads(const struct counter_workers *w)
     return w->threads;
 }
 
+static void worker_start(void *workers, int worker)
+{
+    struct counter_workers *w = workers;
+    struct worker *me = &w->worker[worker];
+    struct err mine = {0};
+
+    pthread_mutex_lock(&w->one_at_a_time);
+    int rc = w->layer->set_open(&me->handle, w->set.event, w->set.events, &mine);
+    me->tid = rc < 0 ? 0 : (pid_t)syscall(SYS_gettid);
+    if (rc < 0 && !w->first.code)
+        w->first = mine;
+    pthread_mutex_unlock(&w->one_at_a_time);
+}
+
+static void worker_stop(void *workers, int worker)
+{
+    struct counter_workers *w = workers;
+    struct worker *me = &w->worker[worker];
+
+    pthread_mutex_lock(&w->one_at_a_time);
+    if (me->tid)
+        w->layer->set_close(me->handle);
+    me->tid = 0;
+    pthread_mutex_unlock(&w->one_at_a_time);
+}
+
 int counter_workers_start(struct counter_workers *w, const struct counter_layer *layer, const struct counter_set *s,
                           struct err *e)
 {
-    struct err first = {0};
-
     counter_workers_stop(w);
     w->layer = layer;
     w->set = *s;
     w->started = true;
-#pragma omp parallel num_threads(w->threads)
-    {
-        struct worker *me = &w->worker[omp_get_thread_num()];
-        /* One at a time: the library's look-up of names is not known to be safe, and this is not the measured path. */
-#pragma omp critical(counter_open)
-        {
-            struct err mine = {0};
-            int rc = layer->set_open(&me->handle, w->set.event, w->set.events, &mine);
-            me->tid = rc < 0 ? 0 : (pid_t)syscall(SYS_gettid);
-            if (rc < 0 && !first.code)
-                first = mine;
-        }
-    }
-    if (!first.code)
+    w->first = (struct err){0};
+    team_run(w->threads, worker_start, w);
+    if (!w->first.code)
         return 0;
     counter_workers_stop(w);
-    return err_set(e, first.code, "%s", first.text);
+    return err_set(e, w->first.code, "%s", w->first.text);
 }
 
 void counter_workers_stop(struct counter_workers *w)
@@ -107,18 +126,14 @@ void counter_workers_stop(struct counter_workers *w)
     if (!w->started)
         return;
     w->started = false;
-#pragma omp parallel num_threads(w->threads)
-    {
-        struct worker *me = &w->worker[omp_get_thread_num()];
-#pragma omp critical(counter_open)
-        if (me->tid)
-            w->layer->set_close(me->handle);
-        me->tid = 0;
-    }
+    team_run(w->threads, worker_stop, w);
 }
 
-static void worker_begin(const struct counter_workers *w, struct worker *me)
+static void worker_begin(void *workers, int worker)
 {
+    const struct counter_workers *w = workers;
+    struct worker *me = &w->worker[worker];
+
     me->bad = NULL;
     if (me->tid != (pid_t)syscall(SYS_gettid))
         me->bad = "the team's workers are not those that opened the counters";
@@ -126,8 +141,11 @@ static void worker_begin(const struct counter_workers *w, struct worker *me)
         me->bad = "the counters could not be read: others hold them, or the set does not fit";
 }
 
-static void worker_end(const struct counter_workers *w, struct worker *me)
+static void worker_end(void *workers, int worker)
 {
+    const struct counter_workers *w = workers;
+    struct worker *me = &w->worker[worker];
+
     if (!me->bad && w->layer->set_read(me->handle, &me->last) < 0)
         me->bad = "the counters could not be read: others hold them, or the set does not fit";
 }
@@ -178,33 +196,43 @@ static void sum_up(const struct counter_workers *w, struct reading *out)
 
 void counter_workers_begin(struct counter_workers *w)
 {
-#pragma omp parallel num_threads(w->threads)
-    worker_begin(w, &w->worker[omp_get_thread_num()]);
+    team_run(w->threads, worker_begin, w);
 }
 
 void counter_workers_end(struct counter_workers *w, struct reading *out)
 {
-#pragma omp parallel num_threads(w->threads)
-    worker_end(w, &w->worker[omp_get_thread_num()]);
+    team_run(w->threads, worker_end, w);
     sum_up(w, out);
+}
+
+struct known_run {
+    struct counter_workers *w;
+    const struct known *known;
+    const struct known_room *room;
+};
+
+static void worker_run(void *run, int worker)
+{
+    const struct known_run *r = run;
+    const struct known *k = r->known;
+    struct worker *me = &r->w->worker[worker];
+
+    me->room = *r->room;
+    bool ready = !k->prepare || k->prepare(&me->room);
+    worker_begin(r->w, worker);
+    me->work = ready ? k->run(&me->room) : NAN;
+    worker_end(r->w, worker);
+    if (k->finish)
+        k->finish(&me->room);
 }
 
 double counter_workers_run(struct counter_workers *w, const struct known *k, const struct known_room *room, struct reading *out)
 {
     double work = 0;
 
-#pragma omp parallel num_threads(w->threads) reduction(+ : work)
-    {
-        struct worker *me = &w->worker[omp_get_thread_num()];
-
-        me->room = *room;
-        bool ready = !k->prepare || k->prepare(&me->room);
-        worker_begin(w, me);
-        work += ready ? k->run(&me->room) : NAN;
-        worker_end(w, me);
-        if (k->finish)
-            k->finish(&me->room);
-    }
+    team_run(w->threads, worker_run, &(struct known_run){.w = w, .known = k, .room = room});
+    for (int t = 0; t < w->threads; t++)
+        work += w->worker[t].work;
     sum_up(w, out);
     return work;
 }

@@ -5,6 +5,7 @@
 
 #include "core_clock.h"
 #include "doctor_parts.h"
+#include "isa.h"
 
 static enum doctor_grade worse(enum doctor_grade a, enum doctor_grade b)
 {
@@ -63,17 +64,31 @@ static enum doctor_grade sharing(struct diagnosis *d, const struct doctor_args *
     return quota ? DOCTOR_D : args->shares_cores ? DOCTOR_C : virtual_machine ? DOCTOR_B : DOCTOR_A;
 }
 
+/* In what our kernels compute products here: there is a roof of that name for each. */
+static void arithmetic(struct diagnosis *d)
+{
+    struct err e = {0};
+    enum isa isa;
+
+    if (isa_choose(&isa, &e) < 0)
+        doctor_add(d, DOCTOR_CPU, "arithmetic", FINDING_WARN, "unset BENCH_ISA", "%s", e.text);
+    else
+        doctor_add(d, DOCTOR_CPU, "arithmetic", FINDING_INFO, "", "level %s: %s", isa_name(isa),
+                   isa == ISA_AVX512BF16 ? "f32, bf16 dot, int8 dot" : "f32; no bf16 dot, no int8 dot");
+}
+
 enum doctor_grade doctor_cpu(struct diagnosis *d, const struct doctor_args *args)
 {
     const struct machine_facts *m = args->facts;
 
     tell(d, DOCTOR_CPU, m, FACT_CPU);
     tell(d, DOCTOR_CPU, m, FACT_VECTORS);
+    arithmetic(d);
     tell(d, DOCTOR_CPU, m, FACT_TOPOLOGY);
     tell(d, DOCTOR_CPU, m, FACT_SMT);
     doctor_add(d, DOCTOR_CPU, "workers", args->shares_cores ? FINDING_WARN : FINDING_OK,
-               args->shares_cores ? "allow one CPU of each core: taskset -c LIST bench ..." : "", "%d, %s", args->threads,
-               args->shares_cores ? "some share a core" : "a core each");
+               args->shares_cores ? "take one CPU of each core: bench run --cpus LIST ..., or taskset -c LIST bench ..." : "",
+               "%d, %s", args->threads, args->shares_cores ? "some share a core" : "a core each");
     enum doctor_grade g = clocks(d, m);
     return worse(g, sharing(d, args));
 }

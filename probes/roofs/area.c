@@ -4,13 +4,13 @@
 #include "area.h"
 
 #include <inttypes.h>
-#include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "pages.h"
+#include "team.h"
 
 enum { HUGE_PAGE = 2 << 20, FILL_BLOCK = 64 << 10 };
 
@@ -73,6 +73,15 @@ static double huge_bytes(uintptr_t from, uintptr_t to)
     return sum;
 }
 
+/* Each worker touches its own first. */
+static void fill_worker(void *area, int worker)
+{
+    const struct roof_area *a = area;
+
+    fill(area_part(a, worker), worker ? a->part_bytes : a->solo_bytes, (uint64_t)worker + 1);
+    fill(area_matrices(a, worker), matrices_bytes, (uint64_t)worker + 1);
+}
+
 int area_open(struct roof_area *a, enum roof_pages pages, int threads, size_t part_bytes, size_t solo_bytes, struct err *e)
 {
     *a = (struct roof_area){.asked = pages, .threads = threads, .part_bytes = whole_pages(part_bytes)};
@@ -86,12 +95,7 @@ int area_open(struct roof_area *a, enum roof_pages pages, int threads, size_t pa
     if (pages == ROOF_PAGES_SMALL)
         madvise(a->mapping, a->mapped, MADV_NOHUGEPAGE);
     a->base = a->mapping + (HUGE_PAGE - (uintptr_t)a->mapping % HUGE_PAGE) % HUGE_PAGE;
-#pragma omp parallel num_threads(threads)
-    {
-        int t = omp_get_thread_num();
-        fill(area_part(a, t), t ? a->part_bytes : a->solo_bytes, (uint64_t)t + 1);
-        fill(area_matrices(a, t), matrices_bytes, (uint64_t)t + 1);
-    }
+    team_run(threads, fill_worker, a);
     const double huge = huge_bytes((uintptr_t)a->mapping, (uintptr_t)a->mapping + a->mapped);
     a->huge_share = huge < 0 ? -1 : huge > (double)bytes ? 1 : huge / (double)bytes;
     return 0;

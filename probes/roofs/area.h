@@ -20,7 +20,7 @@ struct roof_area {
     size_t mapped;
 };
 
-enum { ROOF_MATRIX_ROWS = 1024, ROOF_MATRICES = 3 }; /* square, single precision: what every worker has besides its part */
+enum { ROOF_MATRIX_ROWS = 1152, ROOF_MATRICES = 3 }; /* square, single precision: what every worker has besides its part */
 
 /* Parts are rounded down to whole huge pages, at least one; solo_bytes is at least part_bytes. Parts and matrices hold small
  * random numbers of both signs. Workers are the first `threads` of the started team. */

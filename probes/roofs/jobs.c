@@ -5,11 +5,11 @@
 #include "jobs.h"
 
 #include <cblas.h>
-#include <omp.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "team.h"
 
 enum { COMPUTE_ROUNDS = 200000, LEAST_TOTAL = 256 << 20, LEAST_PART = 4 << 20 };
 
@@ -35,20 +35,48 @@ static void run_product(const struct roof_job *job, const struct roof_area *area
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1.0f, a, n, b, n, 0.0f, c, n);
 }
 
+struct repetition {
+    struct team_barrier ready;
+    const struct roof_job *job;
+    const struct roof_area *area;
+    int workers;
+    _Alignas(64) uint64_t start, end; /* of the first and of the last worker; apart from what the others still read */
+};
+
+static void keep_least(uint64_t *least, uint64_t value)
+{
+    uint64_t seen = __atomic_load_n(least, __ATOMIC_RELAXED);
+
+    while (value < seen && !__atomic_compare_exchange_n(least, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+static void keep_most(uint64_t *most, uint64_t value)
+{
+    uint64_t seen = __atomic_load_n(most, __ATOMIC_RELAXED);
+
+    while (value > seen && !__atomic_compare_exchange_n(most, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+static void work(void *repetition, int worker)
+{
+    struct repetition *r = repetition;
+
+    team_wait(&r->ready, r->workers);
+    const uint64_t start = clock_ns();
+    r->job->run(r->job, r->area, worker);
+    const uint64_t end = clock_ns();
+    keep_least(&r->start, start);
+    keep_most(&r->end, end);
+}
+
 uint64_t job_run(const struct roof_job *job, const struct roof_area *area, int threads)
 {
-    uint64_t start = UINT64_MAX, end = 0;
+    struct repetition r = {.job = job, .area = area, .workers = threads, .start = UINT64_MAX};
 
-    (void)threads; /* read by the pragma alone */
-#pragma omp parallel num_threads(threads) reduction(min : start) reduction(max : end)
-    {
-        const int worker = omp_get_thread_num();
-#pragma omp barrier
-        start = clock_ns();
-        job->run(job, area, worker);
-        end = clock_ns();
-    }
-    return end > start ? end - start : 1;
+    team_run(threads, work, &r);
+    return r.end > r.start ? r.end - r.start : 1;
 }
 
 /* --- sizes -----------------------------------------------------------------------------------------------------------------
@@ -95,6 +123,7 @@ static const struct roof_kernels *const levels[ISA_COUNT] = {
 #if defined(__x86_64__)
     [ISA_AVX2] = &roof_kernels_avx2,
     [ISA_AVX512] = &roof_kernels_avx512,
+    [ISA_AVX512BF16] = &roof_kernels_avx512bf16,
 #endif
 };
 
@@ -130,9 +159,10 @@ int jobs_stream_widths(struct roof_job *job, enum isa isa, enum roof_op op, bool
 {
     int n = jobs_stream(job, levels[isa], op, bypass, set, least);
 
-    for (int level = (int)isa - 1; level >= 0 && op != ROOF_READ && n < ROOF_VARIANTS; level--) {
+    for (int level = (int)isa - 1; level >= 0 && op != ROOF_READ && n > 0 && n < ROOF_VARIANTS; level--) {
         struct roof_job narrower[ROOF_VARIANTS];
-        if (levels[level] && jobs_stream(narrower, levels[level], op, bypass, set, least) > 0)
+        if (levels[level] && levels[level]->bits < job[n - 1].bits &&
+            jobs_stream(narrower, levels[level], op, bypass, set, least) > 0)
             job[n++] = narrower[0];
     }
     return n;
@@ -140,7 +170,7 @@ int jobs_stream_widths(struct roof_job *job, enum isa isa, enum roof_op op, bool
 
 int jobs_product(struct roof_job *job)
 {
-    static const int rows[] = {512, 768, ROOF_MATRIX_ROWS};
+    static const int rows[] = {512, 768, ROOF_MATRIX_ROWS}; /* powers of two alone are not the fastest */
     int n = 0;
 
     for (; n < (int)(sizeof rows / sizeof *rows); n++)

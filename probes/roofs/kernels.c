@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Compiled once per instruction-set level (-DISA=base|avx2|avx512), with vectors as wide as that level's; a level also has the
- * narrower arithmetic that it does better than the level below.
+ * Compiled once per instruction-set level (-DISA=base|avx2|avx512|avx512bf16), with vectors as wide as that level's; a level
+ * also has the narrower arithmetic that it does better than the level below. Dot products stand at avx512 already: a CPU may
+ * have one of them and not the other, and so not the level avx512bf16.
  *
  * Nothing here may be waited for but the thing measured: enough independent sums to hide every latency, all of them in
  * registers; the results are returned, and the compiler is told that memory changed, so that no pass can be left out. Sanitizer

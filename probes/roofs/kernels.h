@@ -44,6 +44,7 @@ extern const struct roof_kernels roof_kernels_base;
 #if defined(__x86_64__)
 extern const struct roof_kernels roof_kernels_avx2;
 extern const struct roof_kernels roof_kernels_avx512;
+extern const struct roof_kernels roof_kernels_avx512bf16;
 #endif
 
 #endif

@@ -4,15 +4,20 @@
 #include "roofs.h"
 
 #include <cblas.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
 #include "jobs.h"
+#include "team.h"
 #include "text.h"
 
-enum { LEAST_REPETITIONS = 3, LEAST_BYTES = 32 << 20 /* of a repetition: a millisecond or so, long enough to be timed */ };
+enum {
+    LEAST_REPETITIONS = 3,
+    LEAST_BYTES = 32 << 20, /* of a repetition: a millisecond or so, long enough to be timed */
+    BESIDE_MOST = 16,       /* objects that are open at a time, one for each number of threads */
+    MEMORY_SHARE = 3,       /* of the machine, for all of them */
+};
 
 struct roofs {
     int threads, budget_ms;
@@ -21,54 +26,75 @@ struct roofs {
     struct roof_area area;
 };
 
-static int plan_stream(const struct roofs *r, enum roof_op op, enum roof_level level, struct roof_job *job)
+/* Plans: a roof's jobs, 2 * ROOF_VARIANTS at most, whose best is the roof; how many, or ERR_ABSENT with the reason. */
+
+static int plan_stream(const struct roofs *r, enum roof_op op, enum roof_level level, struct roof_job *job, struct err *e)
 {
     const size_t set = roof_set_bytes(level, &r->caches, r->threads, r->area.part_bytes);
     int n = jobs_stream(job, kernels_of(r->isa), op, false, set, LEAST_BYTES);
 
     /* Reading has no stores to bypass the caches with, and fills the variants alone. */
-    return op == ROOF_READ ? n : n + jobs_stream(job + n, kernels_of(r->isa), op, true, set, LEAST_BYTES);
+    if (op != ROOF_READ)
+        n += jobs_stream(job + n, kernels_of(r->isa), op, true, set, LEAST_BYTES);
+    return n > 0 ? n : err_set(e, ERR_ABSENT, "no room for %d threads in a cache of that level", r->threads);
 }
 
-static int plan_fma(const struct roofs *r, struct roof_job *job)
+static int plan_arithmetic(const struct roofs *r, const char *dtype, struct roof_job *job, struct err *e)
 {
-    return job_compute(job, r->isa, "f32", kernels_of(r->isa)->bits, NULL) == 0;
+    const int code = job_compute(job, r->isa, dtype, kernels_of(r->isa)->bits, e);
+
+    return code < 0 ? code : 1;
 }
 
-static int plan_gemm(const struct roofs *r, struct roof_job *job)
+static int plan_fma(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    (void)r;
+    return plan_arithmetic(r, "f32", job, e);
+}
+
+static int plan_gemm(const struct roofs *r, struct roof_job *job, struct err *e)
+{
+    (void)r, (void)e;
     return jobs_product(job);
 }
 
-static int plan_dram_read(const struct roofs *r, struct roof_job *job)
+static int plan_bf16(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_READ, ROOF_DRAM, job);
+    return plan_arithmetic(r, "bf16", job, e);
 }
 
-static int plan_copy(const struct roofs *r, struct roof_job *job)
+static int plan_int8(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_COPY, ROOF_DRAM, job);
+    return plan_arithmetic(r, "int8", job, e);
 }
 
-static int plan_triad(const struct roofs *r, struct roof_job *job)
+static int plan_dram_read(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_TRIAD, ROOF_DRAM, job);
+    return plan_stream(r, ROOF_READ, ROOF_DRAM, job, e);
 }
 
-static int plan_l1(const struct roofs *r, struct roof_job *job)
+static int plan_copy(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_READ, ROOF_L1, job);
+    return plan_stream(r, ROOF_COPY, ROOF_DRAM, job, e);
 }
 
-static int plan_l2(const struct roofs *r, struct roof_job *job)
+static int plan_triad(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_READ, ROOF_L2, job);
+    return plan_stream(r, ROOF_TRIAD, ROOF_DRAM, job, e);
 }
 
-static int plan_l3(const struct roofs *r, struct roof_job *job)
+static int plan_l1(const struct roofs *r, struct roof_job *job, struct err *e)
 {
-    return plan_stream(r, ROOF_READ, ROOF_L3, job);
+    return plan_stream(r, ROOF_READ, ROOF_L1, job, e);
+}
+
+static int plan_l2(const struct roofs *r, struct roof_job *job, struct err *e)
+{
+    return plan_stream(r, ROOF_READ, ROOF_L2, job, e);
+}
+
+static int plan_l3(const struct roofs *r, struct roof_job *job, struct err *e)
+{
+    return plan_stream(r, ROOF_READ, ROOF_L3, job, e);
 }
 
 static void describe(const struct roofs *r, const struct roof_job *job, char *how, size_t size)
@@ -79,7 +105,7 @@ static void describe(const struct roofs *r, const struct roof_job *job, char *ho
 
     size -= (size_t)n;
     if (job->compute)
-        snprintf(rest, size, "%s in registers", r->isa == ISA_BASE ? "multiply and add" : "12 chains of FMA");
+        snprintf(rest, size, "12 chains of %s on vectors of %d bits", job->compute->how, job->compute->bits);
     else if (job->rows)
         snprintf(rest, size, "OpenBLAS %d x %d x %d each", job->rows, job->rows, job->rows);
     else
@@ -87,9 +113,9 @@ static void describe(const struct roofs *r, const struct roof_job *job, char *ho
                  job->stream->how);
 }
 
-/* In the order of roof_specs: the jobs whose best is the roof, 2 * ROOF_VARIANTS at most. */
-static int (*const plans[])(const struct roofs *r, struct roof_job *job) = {
-    plan_fma, plan_gemm, plan_dram_read, plan_copy, plan_triad, plan_l1, plan_l2, plan_l3,
+/* In the order of roof_specs. */
+static int (*const plans[])(const struct roofs *r, struct roof_job *job, struct err *e) = {
+    plan_fma, plan_gemm, plan_bf16, plan_int8, plan_dram_read, plan_copy, plan_triad, plan_l1, plan_l2, plan_l3,
 };
 
 /* The variants take turns until the budget is spent, so that what else happens on the machine hits them alike. */
@@ -100,10 +126,11 @@ int roofs_measure(struct roofs *r, int index, struct roof *out, struct err *e)
 
     if (index < 0 || index >= roof_count)
         return err_set(e, ERR_USAGE, "roof %d: there are %d", index, roof_count);
-    const int variants = plans[index](r, job);
-    if (variants == 0)
-        return err_set(e, ERR_ABSENT, "%s: no room for %d threads in a cache of that level", roof_specs[index].name,
-                       r->threads);
+    const int variants = plans[index](r, job, e);
+    if (variants < 0) {
+        err_wrap(e, "%s", roof_specs[index].name);
+        return variants;
+    }
     *out = (struct roof){.spec = &roof_specs[index]};
     const uint64_t deadline = clock_ns() + (uint64_t)r->budget_ms * 1000000;
     for (; done < LEAST_REPETITIONS || done < variants || clock_ns() < deadline; done++) {
@@ -125,11 +152,11 @@ int roofs_measure(struct roofs *r, int index, struct roof *out, struct err *e)
 int roofs_open(struct roofs **out, int threads, int budget_ms, struct err *e)
 {
     struct roofs *r = NULL;
+    const int team = team_size(); /* not what the pinned main thread may use: its CPU mask says 1 */
     int code;
 
-    /* The started team's size; the pinned main thread's own CPU mask would say 1. */
-    if (threads < 1 || threads > omp_get_max_threads())
-        return err_set(e, ERR_USAGE, "roofs of %d threads: the team has %d", threads, omp_get_max_threads());
+    if (threads < 1 || threads > team)
+        return err_set(e, ERR_USAGE, "roofs of %d threads: the team has %d", threads, team);
     if (budget_ms < 1)
         return err_set(e, ERR_USAGE, "roofs: a budget of %d ms: at least 1 is needed", budget_ms);
     r = calloc(1, sizeof *r);
@@ -141,7 +168,7 @@ int roofs_open(struct roofs **out, int threads, int budget_ms, struct err *e)
         goto fail;
     caches_find(&r->caches);
     openblas_set_num_threads(1); /* each worker calls it for itself */
-    const size_t part = roof_part_bytes(&r->caches, threads, 4);
+    const size_t part = roof_part_bytes(&r->caches, threads, MEMORY_SHARE * (team < BESIDE_MOST ? team : BESIDE_MOST));
     if ((code = area_open(&r->area, ROOF_PAGES_HUGE, threads, part, part, e)) < 0)
         goto fail;
     *out = r;
@@ -162,6 +189,8 @@ void roofs_close(struct roofs *r)
 const struct roof_spec roof_specs[] = {
     {"f32 fma", ROOF_COMPUTE, "registers", "single-precision multiply-adds on registers alone", true},
     {"f32 gemm", ROOF_COMPUTE, "registers", "the best single-precision matrix product of the BLAS library", true},
+    {"bf16 dot", ROOF_COMPUTE, "registers", "dot products of bfloat16, summed in single precision, on registers alone", false},
+    {"int8 dot", ROOF_COMPUTE, "registers", "dot products of 8-bit integers, summed in 32 bits, on registers alone", false},
     {"dram read", ROOF_BANDWIDTH, "dram", "reading memory; the roof of decoding", true},
     {"dram copy", ROOF_BANDWIDTH, "dram", "a = b: bytes read and written", false},
     {"dram triad", ROOF_BANDWIDTH, "dram", "a = b + s c: bytes read and written", false},
