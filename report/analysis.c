@@ -27,14 +27,12 @@ static const char run_sql[] =
     "load_tokenizer_ns / 1e6 AS load_tokenizer_ms, tokenize_ns / 1e6 AS tokenize_ms, conventions, suite_yaml FROM run WHERE id "
     "= ?1";
 
-/* Keys and values are kept in the model's own type. */
 static const char model_sql[] =
     "SELECT model AS name, arch, dtype, weights, format, stored, stored_bytes, load_peak_bytes, "
     "nullif(stored_bytes, 0) * 1e9 / load_model_ns AS load_bytes_per_s, parameters, weight_bytes, layers, d_model, heads, "
     "kv_heads, head_dim, d_ff, "
     "vocab, "
-    "context, 2 * layers * kv_heads * head_dim * CASE WHEN dtype LIKE '%16' THEN 2 ELSE 4 END AS kv_bytes_per_token "
-    "FROM run WHERE id = ?1";
+    "context, 2 * layers * kv_heads * head_dim AS kv_numbers_per_token FROM run WHERE id = ?1";
 
 /* Facts that need no figures. */
 static const struct {
@@ -74,19 +72,32 @@ static json_t *roofs_json(struct document *d)
     return out;
 }
 
+/* In float32 with all of the run's threads; other trials have ridges of their own, in their verdicts. */
 static json_t *ridge_json(const struct rows *r)
 {
-    double peak = figures_roof(rows_find_roof(r, FIGURES_COMPUTE_ROOF), FIGURES_COMPUTE_ROOF).value;
-    double bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF), FIGURES_BANDWIDTH_ROOF).value;
+    double peak = figures_roof(rows_find_roof(r, FIGURES_F32_ROOF, r->threads), "").value;
+    double bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF, r->threads), "").value;
 
     if (!isfinite(peak / bandwidth))
         return json_null();
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "compute", FIGURES_COMPUTE_ROOF, "bandwidth", FIGURES_BANDWIDTH_ROOF,
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "compute", FIGURES_F32_ROOF, "bandwidth", FIGURES_BANDWIDTH_ROOF,
                      "peak_flops", document_number(peak), "peak_bps", document_number(bandwidth), "ai",
                      document_number(peak / bandwidth));
 }
 
 static const char *const phases[] = {"prefill", "decode"};
+
+/* The axes, with what each has where nothing else was asked for, so that readers can name what differs from that. */
+static json_t *axes_json(struct document *d)
+{
+    json_t *out = json_array();
+
+    for (int a = 0; a < AXIS_COUNT; a++)
+        document_append(d, out,
+                        json_pack("{s:s, s:o}", "name", axes[a].name, "usual",
+                                  document_axis((enum axis)a, rows_usual(&d->rows, (enum axis)a))));
+    return out;
+}
 
 static json_t *overhead_row(struct document *d, int pass, bool prefill, const struct overhead *o)
 {
@@ -138,9 +149,9 @@ static json_t *points_json(struct document *d, const struct series *s)
 static void append_fit(struct document *d, json_t *out, int trial, enum series_metric m)
 {
     const struct rows_trial *t = &d->rows.trial[trial];
-    bool kv = t->axis[ROWS_KV_CACHE];
+    bool kv = t->axis[AXIS_KV_CACHE];
     struct series s;
-    int code = series_init(&s, &d->rows, d->figures, trial, ROWS_NEW_TOKENS, m, d->e);
+    int code = series_init(&s, &d->rows, d->figures, trial, AXIS_NEW_TOKENS, m, d->e);
 
     if (code < 0) {
         d->code = code;
@@ -148,12 +159,13 @@ static void append_fit(struct document *d, json_t *out, int trial, enum series_m
     }
     struct stats_fit fit = series_fit(&s);
     if (isfinite(fit.exponent)) {
-        json_t *arm =
-            json_pack("{s:s, s:i, s:i, s:s}", "kv_cache", kv ? "on" : "off", "prompt_tokens", t->axis[ROWS_PROMPT_TOKENS],
-                      "batch", t->axis[ROWS_BATCH], "strategy", strategy_names[t->axis[ROWS_STRATEGY]]);
+        json_t *arm = json_object();
+        for (int a = 0; a < AXIS_COUNT; a++)
+            if (a != AXIS_NEW_TOKENS)
+                document_put(d, arm, axes[a].name, document_trial_axis(t, (enum axis)a));
         document_append(d, out,
                         json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:o}", "arm", arm, "along",
-                                  rows_axis_names[ROWS_NEW_TOKENS], "metric", series_metric_names[m], "source",
+                                  axis_names[AXIS_NEW_TOKENS], "metric", series_metric_names[m], "source",
                                   series_source_names[s.source], "exponent", document_number(fit.exponent), "lo",
                                   document_number(fit.lo), "hi", document_number(fit.hi), "coefficient",
                                   document_number(fit.coefficient), "points", points_json(d, &s), "theory", theory[kv].text,
@@ -170,7 +182,7 @@ static json_t *fits_json(struct document *d)
     for (int i = 0; i < d->rows.trials; i++) {
         bool first = true;
         for (int k = 0; k < i; k++)
-            first = first && !series_same_arm(&d->rows.trial[k], &d->rows.trial[i], ROWS_NEW_TOKENS);
+            first = first && !series_same_arm(&d->rows.trial[k], &d->rows.trial[i], AXIS_NEW_TOKENS);
         if (!first)
             continue;
         append_fit(d, out, i, SERIES_TOTAL_MS);
@@ -191,6 +203,7 @@ static json_t *build(struct document *d)
     document_put(d, root, "model", document_query_one(d, model_sql, run));
     for (size_t i = 0; i < sizeof fact_lists / sizeof *fact_lists; i++)
         document_put(d, root, fact_lists[i].key, document_query(d, fact_lists[i].sql, run));
+    document_put(d, root, "axes", axes_json(d));
     document_put(d, root, "roofs", roofs_json(d));
     document_put(d, root, "ridge", ridge_json(&d->rows));
     document_put(d, root, "overhead", overhead_json(d));

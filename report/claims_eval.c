@@ -3,7 +3,7 @@
 #include "claims_eval.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis.h"
@@ -26,30 +26,37 @@ int judge_index(const char *name, const char *const *names, int n)
     return -1;
 }
 
-/* on, off, strategies and numbers, as JSON or as the suite's words; "text" is the prompt as it tokenises. */
-static bool axis_value(const struct judge *j, int axis, const json_t *v, int *out)
+/* A word or a number of the axis, as JSON or as the suite's words; "text" and "all" stand for what they are in this run. */
+static bool read_value(const struct judge *j, enum axis axis, const json_t *v, int *out)
 {
     const char *s = json_string_value(v);
-    char *end;
+    char digits[32];
 
-    if (json_is_boolean(v) || json_is_integer(v)) {
-        *out = json_is_integer(v) ? (int)json_integer_value(v) : json_is_true(v);
-        return true;
+    if (json_is_boolean(v))
+        s = json_is_true(v) ? "on" : "off";
+    if (json_is_integer(v)) {
+        snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        s = digits;
     }
-    if (s && axis == ROWS_KV_CACHE) {
-        *out = strcmp(s, "on") == 0;
-        return *out || strcmp(s, "off") == 0;
-    }
-    if (s && axis == ROWS_STRATEGY) {
-        *out = judge_index(s, strategy_names, STRATEGY_COUNT);
-        return *out >= 0;
-    }
-    if (s && axis == ROWS_PROMPT_TOKENS && strcmp(s, "text") == 0) {
-        *out = j->d->rows.prompt_ids;
-        return true;
-    }
-    *out = s ? (int)strtol(s, &end, 10) : 0;
-    return s && end != s && !*end;
+    if (!s || !axis_value(axis, s, out))
+        return false;
+    if (axes[axis].zero && *out == 0)
+        *out = rows_usual(&j->d->rows, axis);
+    return true;
+}
+
+/* A value, or a list of them of which any matches. */
+static bool read_values(const struct judge *j, enum axis axis, const json_t *v, struct where *out)
+{
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+
+    if (n < 1 || n > WHERE_VALUES_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!read_value(j, axis, json_is_array(v) ? json_array_get(v, i) : v, &out->value[axis][i]))
+            return false;
+    out->values[axis] = (int)n;
+    return true;
 }
 
 bool where_read(struct judge *j, const char *key, struct where *out)
@@ -60,53 +67,62 @@ bool where_read(struct judge *j, const char *key, struct where *out)
     *out = (struct where){0};
     json_object_foreach(json_object_get(j->spec, key), name, v)
     {
-        int axis = judge_index(name, rows_axis_names, ROWS_AXES);
-        if (axis < 0 || !axis_value(j, axis, v, &out->value[axis])) {
+        int axis = axis_find(name);
+        if (axis < 0 || !read_values(j, (enum axis)axis, v, out)) {
             text_printf(&j->evidence, "the claim's %s names no axis and value of a trial: %s", key, name);
             return false;
         }
-        out->named[axis] = true;
     }
     return true;
 }
 
 bool where_matches(const struct where *w, const struct rows_trial *t)
 {
-    for (int a = 0; a < ROWS_AXES; a++)
-        if (w->named[a] && w->value[a] != t->axis[a])
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        bool found = w->values[a] == 0;
+        for (int i = 0; i < w->values[a]; i++)
+            found = found || w->value[a][i] == t->axis[a];
+        if (!found)
             return false;
+    }
     return true;
 }
 
 void judge_print_axis(struct text *t, int axis, int value)
 {
-    text_printf(t, "%s=", rows_axis_names[axis]);
-    if (axis == ROWS_KV_CACHE)
-        text_puts(t, value ? "on" : "off");
-    else if (axis == ROWS_STRATEGY)
-        text_puts(t, strategy_names[value]);
-    else
-        text_printf(t, "%d", value);
+    char buf[AXIS_TEXT];
+
+    text_printf(t, "%s=%s", axes[axis].name, axis_text((enum axis)axis, value, buf));
 }
 
 void where_print(struct text *t, const struct where *w)
 {
     const char *comma = "";
+    char buf[AXIS_TEXT];
 
-    for (int a = 0; a < ROWS_AXES; a++) {
-        if (!w->named[a])
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        if (w->values[a] == 0)
             continue;
         text_puts(t, comma);
-        judge_print_axis(t, a, w->value[a]);
+        judge_print_axis(t, a, w->value[a][0]);
+        for (int i = 1; i < w->values[a]; i++)
+            text_printf(t, "%s%s", i == w->values[a] - 1 ? " or " : ", ", axis_text((enum axis)a, w->value[a][i], buf));
         comma = ", ";
     }
+}
+
+void judge_print_where(struct judge *j, const struct where *w)
+{
+    if (json_object_size(json_object_get(j->spec, "where")) > 0)
+        text_puts(&j->text, " where ");
+    where_print(&j->text, w);
 }
 
 bool where_same_case(const struct rows_trial *a, const struct where *wa, const struct rows_trial *b, const struct where *wb,
                      int but)
 {
-    for (int i = 0; i < ROWS_AXES; i++)
-        if (i != but && !(wa->named[i] && wb->named[i]) && a->axis[i] != b->axis[i])
+    for (int i = 0; i < AXIS_COUNT; i++)
+        if (i != but && !(wa->values[i] && wb->values[i]) && a->axis[i] != b->axis[i])
             return false;
     return true;
 }
@@ -122,7 +138,7 @@ int judge_metric(struct judge *j)
 
 int judge_axis(struct judge *j, const char *key)
 {
-    int a = judge_index(judge_word(j, key), rows_axis_names, ROWS_AXES);
+    int a = axis_find(judge_word(j, key));
 
     if (a < 0)
         text_printf(&j->evidence, "the claim's %s names no axis: '%s'", key, judge_word(j, key));
@@ -147,8 +163,8 @@ static const struct {
     const char *kind; /* as claim_kinds */
     enum result (*judge)(struct judge *j);
 } judges[] = {
-    {"bound", judge_bound}, {"same_tokens", judge_same_tokens}, {"sampling", judge_sampling},
-    {"ratio", judge_ratio}, {"exponent", judge_exponent},
+    {"bound", judge_bound}, {"same_tokens", judge_same_tokens}, {"sampling", judge_sampling}, {"efficiency", judge_efficiency},
+    {"share", judge_share}, {"faults", judge_faults},           {"ratio", judge_ratio},       {"exponent", judge_exponent},
 };
 
 static enum result judge_claim(struct judge *j)

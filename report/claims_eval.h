@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Judging a claim: claims_eval.c reads its words and stores the result, the judges are in claims_verdict.c (bound, same_tokens,
- * sampling) and claims_growth.c (ratio, exponent). For nobody else.
+ * Judging a claim: claims_eval.c reads its words and stores the result, the judges are in claims_verdict.c (bound,
+ * same_tokens), claims_limit.c (sampling, efficiency, share, faults) and claims_growth.c (ratio, exponent). For nobody else.
  *
  * A claim is held or not held only when the intervals leave no other reading; missing data and intervals that reach over the
  * line are undecided, with the reason in the evidence. One counterexample outweighs what is open. */
@@ -20,14 +20,18 @@ struct judge {
     int code; /* what went wrong while judging: out of memory, the database */
 };
 
-struct where { /* a filter on trials */
-    bool named[ROWS_AXES];
-    int value[ROWS_AXES];
+enum { WHERE_VALUES_MAX = 64 };
+struct where {              /* a filter on trials */
+    int values[AXIS_COUNT]; /* how many; 0: the axis is not named */
+    int value[AXIS_COUNT][WHERE_VALUES_MAX];
 };
 
 enum result judge_bound(struct judge *j);
 enum result judge_same_tokens(struct judge *j);
 enum result judge_sampling(struct judge *j);
+enum result judge_efficiency(struct judge *j);
+enum result judge_share(struct judge *j);
+enum result judge_faults(struct judge *j);
 enum result judge_ratio(struct judge *j);
 enum result judge_exponent(struct judge *j);
 
@@ -37,14 +41,16 @@ enum result judge_worse(enum result a, enum result b);
 const char *judge_word(const struct judge *j, const char *key);
 int judge_index(const char *name, const char *const *names, int n);
 
-/* enum series_metric of `metric`, enum rows_axis that a key names; -1 with the evidence saying why. */
+/* enum series_metric of `metric`, enum axis of a key; -1 with the evidence saying why. */
 int judge_metric(struct judge *j);
 int judge_axis(struct judge *j, const char *key);
 
 /* False with the evidence saying why; an absent filter matches everything. */
 bool where_read(struct judge *j, const char *key, struct where *out);
 bool where_matches(const struct where *w, const struct rows_trial *t);
+/* "kv_cache=on, dtype=f32 or bf16"; before it " where " when the claim has such a filter. */
 void where_print(struct text *t, const struct where *w);
+void judge_print_where(struct judge *j, const struct where *w);
 /* "kv_cache=on", "batch=2", "strategy=beam" */
 void judge_print_axis(struct text *t, int axis, int value);
 

@@ -53,6 +53,24 @@ static struct pair *find_pairs(struct judge *j, const struct where *of, const st
     return out;
 }
 
+/* Where a trial stands over several, by what tells those apart. */
+static void print_other_side(struct judge *j, const struct pair *p, int n, int i)
+{
+    const struct rows_trial *t = j->d->rows.trial;
+    const char *before = " over ";
+
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        bool differs = false;
+        for (int k = 0; k < n; k++)
+            differs = differs || (p[k].of == p[i].of && t[p[k].over].axis[a] != t[p[i].over].axis[a]);
+        if (!differs)
+            continue;
+        text_puts(&j->evidence, before);
+        judge_print_axis(&j->evidence, a, t[p[i].over].axis[a]);
+        before = " ";
+    }
+}
+
 enum { PAIRS_PRINTED = 8 };
 
 static void print_pairs(struct judge *j, const struct pair *p, int n, int along)
@@ -66,8 +84,9 @@ static void print_pairs(struct judge *j, const struct pair *p, int n, int along)
             text_puts(&j->evidence, " at ");
             judge_print_axis(&j->evidence, along, p[i].x);
         } else {
-            text_printf(&j->evidence, " for %s", figures_label(label, &j->d->rows.trial[p[i].of]));
+            text_printf(&j->evidence, " for %s", figures_label(label, &j->d->rows, &j->d->rows.trial[p[i].of]));
         }
+        print_other_side(j, p, n, i);
     }
     if (n > PAIRS_PRINTED)
         text_printf(&j->evidence, " and %d more", n - PAIRS_PRINTED);
@@ -110,14 +129,14 @@ static enum result judge_bounds(struct judge *j, const struct pair *p, int n, co
 }
 
 /* Pairs that differ along the axis alone. */
-static bool same_line(const struct rows *r, const struct pair *a, const struct pair *b, enum rows_axis along)
+static bool same_line(const struct rows *r, const struct pair *a, const struct pair *b, enum axis along)
 {
     return series_same_arm(&r->trial[a->of], &r->trial[b->of], along) &&
            series_same_arm(&r->trial[a->over], &r->trial[b->over], along);
 }
 
 /* One line of pairs, from its shortest (p[first]) on. */
-static enum result judge_line(struct judge *j, const struct pair *p, int n, int first, enum rows_axis along, int *lines)
+static enum result judge_line(struct judge *j, const struct pair *p, int n, int first, enum axis along, int *lines)
 {
     int last = first;
     bool rises = true;
@@ -136,7 +155,7 @@ static enum result judge_line(struct judge *j, const struct pair *p, int n, int 
                 result == HELD       ? "grows"
                 : result == NOT_HELD ? "does not grow"
                                      : "growth is open",
-                rows_axis_names[along], p[first].x, p[last].x, rises ? "rising at every step" : "not rising at every step");
+                axis_names[along], p[first].x, p[last].x, rises ? "rising at every step" : "not rising at every step");
     return result;
 }
 
@@ -148,9 +167,9 @@ static enum result judge_growth(struct judge *j, const struct pair *p, int n, in
     for (int i = 0; along >= 0 && i < n; i++) {
         bool covered = false;
         for (int k = 0; k < i; k++)
-            covered = covered || same_line(&j->d->rows, &p[k], &p[i], (enum rows_axis)along);
+            covered = covered || same_line(&j->d->rows, &p[k], &p[i], (enum axis)along);
         if (!covered)
-            result = judge_worse(result, judge_line(j, p, n, i, (enum rows_axis)along, &lines));
+            result = judge_worse(result, judge_line(j, p, n, i, (enum axis)along, &lines));
     }
     if (lines > 0)
         return result;
@@ -166,7 +185,7 @@ static bool pairs_known(struct judge *j, const struct pair *p, int n)
         text_puts(&j->evidence, "no two trials make a pair");
     for (int i = 0; i < n; i++)
         if (!isfinite(p[i].ratio.lo)) {
-            text_printf(&j->evidence, "%s: %s", figures_label(label, &j->d->rows.trial[p[i].of]),
+            text_printf(&j->evidence, "%s: %s", figures_label(label, &j->d->rows, &j->d->rows.trial[p[i].of]),
                         p[i].ratio.n ? "one repetition has no interval" : "it or its partner has no value");
             return false;
         }
@@ -232,7 +251,7 @@ struct arm {
     int points;
 };
 
-static struct arm fit_arm(struct judge *j, int trial, enum rows_axis along, enum series_metric m)
+static struct arm fit_arm(struct judge *j, int trial, enum axis along, enum series_metric m)
 {
     struct arm out = {{NAN, NAN, NAN, NAN}, NAN, SERIES_TIMER, 0};
     struct series s;
@@ -251,7 +270,7 @@ static struct arm fit_arm(struct judge *j, int trial, enum rows_axis along, enum
 static bool opens_arm(const struct rows *r, int trial, const struct where *w, int along)
 {
     for (int i = 0; i < trial; i++)
-        if (where_matches(w, &r->trial[i]) && series_same_arm(&r->trial[i], &r->trial[trial], (enum rows_axis)along))
+        if (where_matches(w, &r->trial[i]) && series_same_arm(&r->trial[i], &r->trial[trial], (enum axis)along))
             return false;
     return where_matches(w, &r->trial[trial]);
 }
@@ -292,8 +311,8 @@ enum result judge_exponent(struct judge *j)
         for (int b = 0; b < r->trials && opens_arm(r, a, &steeper, along); b++) {
             if (!opens_arm(r, b, &than, along) || !where_same_case(&r->trial[a], &steeper, &r->trial[b], &than, along))
                 continue;
-            struct arm s = fit_arm(j, a, (enum rows_axis)along, (enum series_metric)metric);
-            struct arm t = fit_arm(j, b, (enum rows_axis)along, (enum series_metric)metric);
+            struct arm s = fit_arm(j, a, (enum axis)along, (enum series_metric)metric);
+            struct arm t = fit_arm(j, b, (enum axis)along, (enum series_metric)metric);
             if (!isfinite(s.fit.exponent) || !isfinite(t.fit.exponent))
                 continue;
             text_puts(&j->evidence, pairs++ ? "; " : "");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Claims about trials one by one: what bounds them, which tokens they chose and how long the choice took. */
+ * Claims about trials one by one: what bounds them, and which tokens they chose. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static void bound_evidence(struct judge *j, const struct bound_sum *sum, bool pr
                     v->counted ? "counted" : "analytic");
         return;
     }
-    text_printf(&j->evidence, "%s: %s", figures_label(label, &j->d->rows.trial[sum->worst]), v->sentence);
+    text_printf(&j->evidence, "%s: %s", figures_label(label, &j->d->rows, &j->d->rows.trial[sum->worst]), v->sentence);
     if (sum->result == NOT_HELD || v->kind == VERDICT_UNKNOWN)
         return;
     if (!isfinite(v->efficiency_lo))
@@ -64,12 +64,12 @@ enum result judge_bound(struct judge *j)
 
     if (!where_read(j, "where", &where))
         return UNDECIDED;
-    text_printf(&j->text, "%s is %s-bound%s", phase, is, json_object_get(j->spec, "where") ? " where " : "");
-    where_print(&j->text, &where);
+    text_printf(&j->text, "%s is %s-bound", phase, is);
+    judge_print_where(j, &where);
     for (int i = 0; wanted > 0 && i < j->d->rows.trials; i++) {
         const struct figures *f = &j->d->figures[i];
         const struct verdict *v = prefill ? &f->prefill.verdict : &f->decode.verdict;
-        if (!where_matches(&where, &j->d->rows.trial[i]) || (!prefill && j->d->rows.trial[i].axis[ROWS_NEW_TOKENS] == 1))
+        if (!where_matches(&where, &j->d->rows.trial[i]) || (!prefill && j->d->rows.trial[i].axis[AXIS_NEW_TOKENS] == 1))
             continue;
         enum result one = judge_verdict(v, (enum verdict_kind)wanted);
         if (sum.trials++ == 0 || one > sum.result)
@@ -114,18 +114,18 @@ static enum result judge_tokens(struct judge *j, int first, int i)
     char la[FIGURES_LABEL], lb[FIGURES_LABEL];
 
     if (b->tokens_hash && !b->tokens_agree) {
-        text_printf(&j->evidence, "%s: its own repetitions chose different tokens; ", figures_label(lb, &r->trial[i]));
+        text_printf(&j->evidence, "%s: its own repetitions chose different tokens; ", figures_label(lb, r, &r->trial[i]));
         return NOT_HELD;
     }
     if (!a->tokens_hash || !b->tokens_hash) {
-        text_printf(&j->evidence, "%s: no repetition; ", figures_label(lb, &r->trial[b->tokens_hash ? first : i]));
+        text_printf(&j->evidence, "%s: no repetition; ", figures_label(lb, r, &r->trial[b->tokens_hash ? first : i]));
         return UNDECIDED;
     }
     if (strcmp(a->tokens_hash, b->tokens_hash) == 0)
         return HELD;
     int step = first_difference(j, &r->trial[first], &r->trial[i]);
-    text_printf(&j->evidence, "%s chose %s, %s chose %s", figures_label(la, &r->trial[first]), a->tokens_hash,
-                figures_label(lb, &r->trial[i]), b->tokens_hash);
+    text_printf(&j->evidence, "%s chose %s, %s chose %s", figures_label(la, r, &r->trial[first]), a->tokens_hash,
+                figures_label(lb, r, &r->trial[i]), b->tokens_hash);
     if (step >= 0)
         text_printf(&j->evidence, " (they part at step %d)", step);
     text_puts(&j->evidence, "; ");
@@ -143,7 +143,7 @@ enum result judge_same_tokens(struct judge *j)
         int members = 0;
         bool covered = false;
         for (int i = 0; i < r->trials; i++) {
-            bool same = series_same_arm(&r->trial[i], &r->trial[first], (enum rows_axis)axis);
+            bool same = series_same_arm(&r->trial[i], &r->trial[first], (enum axis)axis);
             covered = covered || (same && i < first);
             members += same;
         }
@@ -151,7 +151,7 @@ enum result judge_same_tokens(struct judge *j)
             continue;
         groups++;
         for (int i = first; i < r->trials; i++)
-            if (series_same_arm(&r->trial[i], &r->trial[first], (enum rows_axis)axis)) {
+            if (series_same_arm(&r->trial[i], &r->trial[first], (enum axis)axis)) {
                 result = judge_worse(result, judge_tokens(j, first, i));
                 trials++;
                 repetitions += r->trial[i].reps;
@@ -162,53 +162,5 @@ enum result judge_same_tokens(struct judge *j)
     if (groups == 0)
         return UNDECIDED;
     text_printf(&j->evidence, "%d groups, %d trials, %d repetitions compared", groups, trials, repetitions);
-    return result;
-}
-
-/* --- sampling ------------------------------------------------------------------------------------------------------ */
-
-static void sampling_evidence(struct judge *j, int trial)
-{
-    const struct estimate *share = &j->d->figures[trial].choosing.share;
-    char label[FIGURES_LABEL];
-
-    if (share->n == 0)
-        text_puts(&j->evidence, "not measured");
-    else
-        judge_print_interval(&j->evidence, 100 * share->median, 100 * share->lo, 100 * share->hi, " %");
-    text_printf(&j->evidence, " for %s", figures_label(label, &j->d->rows.trial[trial]));
-    if (share->n == 1)
-        text_puts(&j->evidence, "; one repetition has no interval");
-}
-
-enum result judge_sampling(struct judge *j)
-{
-    double below = json_number_value(json_object_get(j->spec, "below"));
-    const struct rows *r = &j->d->rows;
-    enum result result = HELD;
-    struct where where;
-    int trials = 0, held = 0, worst = 0; /* of the worst result the largest share */
-
-    if (!where_read(j, "where", &where))
-        return UNDECIDED;
-    text_printf(&j->text, "choosing the token takes less than %g %% of a decode step%s", 100 * below,
-                json_object_get(j->spec, "where") ? " where " : "");
-    where_print(&j->text, &where);
-    for (int i = 0; i < r->trials; i++) {
-        const struct estimate *share = &j->d->figures[i].choosing.share;
-        if (!where_matches(&where, &r->trial[i]) || r->trial[i].axis[ROWS_NEW_TOKENS] == 1)
-            continue;
-        enum result one = share->hi < below ? HELD : share->lo >= below ? NOT_HELD : UNDECIDED; /* NAN: undecided */
-        if (trials++ == 0 || one > result || (one == result && share->median > j->d->figures[worst].choosing.share.median))
-            worst = i;
-        result = judge_worse(result, one);
-        held += one == HELD;
-    }
-    if (trials == 0) {
-        text_puts(&j->evidence, "no trial matches");
-        return UNDECIDED;
-    }
-    text_printf(&j->evidence, "%d of %d trials; ", held, trials);
-    sampling_evidence(j, worst);
     return result;
 }

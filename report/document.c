@@ -34,6 +34,16 @@ json_t *document_estimate(const struct estimate *e)
                      document_number(e->hi), "n", e->n, "iqr", document_number(e->iqr));
 }
 
+json_t *document_axis(enum axis a, int value)
+{
+    return axes[a].words ? json_string(axes[a].words[value]) : json_integer(value);
+}
+
+json_t *document_trial_axis(const struct rows_trial *t, enum axis a)
+{
+    return t->recorded[a] ? document_axis(a, t->axis[a]) : json_null();
+}
+
 /* Length of the UTF-8 character at p, or 0 when it is none (Unicode 15, table 3-7). */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {

@@ -19,9 +19,11 @@ struct document {
 void document_put(struct document *d, json_t *object, const char *key, json_t *value);
 void document_append(struct document *d, json_t *array, json_t *value);
 
-json_t *document_number(double v);                   /* null when not finite */
-json_t *document_estimate(const struct estimate *e); /* null when nothing is known */
-json_t *document_text(const char *bytes, size_t n);  /* bytes that are no UTF-8 become U+FFFD */
+json_t *document_number(double v);                                    /* null when not finite */
+json_t *document_estimate(const struct estimate *e);                  /* null when nothing is known */
+json_t *document_axis(enum axis a, int value);                        /* its word, or the number */
+json_t *document_trial_axis(const struct rows_trial *t, enum axis a); /* null where it was not recorded */
+json_t *document_text(const char *bytes, size_t n);                   /* bytes that are no UTF-8 become U+FFFD */
 
 /* Rows of a query as objects; ?1 is id. Columns are keys; "key?" is a flag, "key{}" holds JSON text. */
 json_t *document_query(struct document *d, const char *sql, int64_t id);

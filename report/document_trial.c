@@ -17,11 +17,11 @@ json_t *document_amount(const struct amount *a)
 
 json_t *document_verdict(const struct verdict *v, const struct rows_cache *cache)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "kind",
-                     verdict_kind_name(v->kind), "roof", v->roof ? json_string(v->roof) : json_null(), "cache",
-                     cache ? json_string(cache->level) : json_null(), "ai", document_number(v->ai), "ridge",
-                     document_number(v->ridge), "margin", document_number(v->margin), "margin_lo",
-                     document_number(v->margin_lo), "margin_hi", document_number(v->margin_hi), "efficiency",
+    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "kind",
+                     verdict_kind_name(v->kind), "roof", v->roof ? json_string(v->roof) : json_null(), "compute_roof",
+                     v->compute, "bandwidth_roof", v->bandwidth, "cache", cache ? json_string(cache->level) : json_null(), "ai",
+                     document_number(v->ai), "ridge", document_number(v->ridge), "margin", document_number(v->margin),
+                     "margin_lo", document_number(v->margin_lo), "margin_hi", document_number(v->margin_hi), "efficiency",
                      document_number(v->efficiency), "efficiency_lo", document_number(v->efficiency_lo), "efficiency_hi",
                      document_number(v->efficiency_hi), "t_compute_ms", document_number(v->compute_s * 1e3), "t_memory_ms",
                      document_number(v->memory_s * 1e3), "gflops", document_number(v->flop_rate / 1e9), "gbps",
@@ -43,13 +43,13 @@ static json_t *prefill_json(struct document *d, const struct figures *f, const s
     json_t *o = json_object();
 
     document_put(d, o, "ms", document_estimate(&f->prefill.ms));
-    put_phase(d, o, &f->prefill, (double)t->axis[ROWS_BATCH] * t->axis[ROWS_PROMPT_TOKENS], f->prefill.ms.median);
+    put_phase(d, o, &f->prefill, (double)t->axis[AXIS_BATCH] * t->axis[AXIS_PROMPT_TOKENS], f->prefill.ms.median);
     return o;
 }
 
 static json_t *decode_json(struct document *d, const struct figures *f, const struct rows_trial *t)
 {
-    int steps = t->axis[ROWS_NEW_TOKENS] - 1;
+    int steps = t->axis[AXIS_NEW_TOKENS] - 1;
     json_t *o;
 
     if (steps == 0)
@@ -61,7 +61,7 @@ static json_t *decode_json(struct document *d, const struct figures *f, const st
     document_put(d, o, "p90_ms", document_number(f->p90_ms));
     document_put(d, o, "p99_ms", document_number(f->p99_ms));
     document_put(d, o, "n", json_integer(f->pooled));
-    put_phase(d, o, &f->decode, (double)t->axis[ROWS_BATCH] * steps, f->loop_ms.median);
+    put_phase(d, o, &f->decode, (double)t->axis[AXIS_BATCH] * steps, f->loop_ms.median);
     return o;
 }
 
@@ -74,7 +74,7 @@ static json_t *sample_json(struct document *d, const struct figures *f, const st
         return json_null();
     o = json_object();
     document_put(d, o, "ms", document_estimate(&f->choosing.ms));
-    document_put(d, o, "us_per_token", document_number(1e3 * f->choosing.ms.median / t->axis[ROWS_BATCH]));
+    document_put(d, o, "us_per_token", document_number(1e3 * f->choosing.ms.median / t->axis[AXIS_BATCH]));
     document_put(d, o, "share", document_estimate(&f->choosing.share));
     return o;
 }
@@ -107,10 +107,14 @@ static json_t *kv_json(struct document *d, const struct rows_trial *t, const jso
         d, "SELECT kv_bytes_formula AS formula_bytes, kv_bytes_allocated AS allocated_bytes FROM trial WHERE id = ?1", t->id);
     json_t *shape = json_array();
 
-    if (t->axis[ROWS_KV_CACHE]) { /* the last token chosen is never fed, so never held */
+    bool half = strcmp(axes[AXIS_KV_DTYPE].words[t->axis[AXIS_KV_DTYPE]], "f32") != 0; /* the others have 16 bits */
+    json_int_t numbers = json_integer_value(json_object_get(model, "kv_numbers_per_token"));
+
+    document_put(d, kv, "bytes_per_token", json_integer(numbers * (half ? 2 : 4)));
+    if (t->axis[AXIS_KV_CACHE]) { /* the last token chosen is never fed, so never held */
         document_append(d, shape, json_integer(t->rows));
         document_append(d, shape, json_incref(json_object_get(model, "kv_heads")));
-        document_append(d, shape, json_integer((json_int_t)t->axis[ROWS_PROMPT_TOKENS] + t->axis[ROWS_NEW_TOKENS] - 1));
+        document_append(d, shape, json_integer((json_int_t)t->axis[AXIS_PROMPT_TOKENS] + t->axis[AXIS_NEW_TOKENS] - 1));
         document_append(d, shape, json_incref(json_object_get(model, "head_dim")));
     }
     document_put(d, kv, "shape", shape);
@@ -129,7 +133,7 @@ static const char steps_sql[] =
 static void put_step_figures(struct document *d, json_t *o, const struct rows_trial *t, double *cumulative, double *buf)
 {
     int step = (int)json_integer_value(json_object_get(o, "step"));
-    bool known = step >= 0 && step < t->axis[ROWS_NEW_TOKENS];
+    bool known = step >= 0 && step < t->axis[AXIS_NEW_TOKENS];
     struct estimate ms = stats_estimate(buf, known ? rows_step_ms(t, 0, step, buf) : 0);
 
     *cumulative += ms.median; /* not known from the first gap on */
@@ -177,17 +181,26 @@ static json_t *generated_text(struct document *d, int64_t trial)
                       trial);
 }
 
+static json_t *accuracy_json(const struct store_accuracy *a)
+{
+    if (a->positions == 0)
+        return json_null();
+    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "positions", a->positions, "max_error", document_number(a->max_error),
+                     "mean_error", document_number(a->mean_error), "spread", document_number(a->spread), "top1",
+                     document_number(a->top1));
+}
+
 static void put_identity(struct document *d, json_t *o, const struct rows_trial *t, const struct figures *f)
 {
     char label[FIGURES_LABEL];
 
     document_put(d, o, "id", json_integer(t->id));
-    document_put(d, o, "label", json_string(figures_label(label, t)));
-    document_put(d, o, "kv_cache", json_string(t->axis[ROWS_KV_CACHE] ? "on" : "off"));
-    document_put(d, o, "batch", json_integer(t->axis[ROWS_BATCH]));
-    document_put(d, o, "prompt_tokens", json_integer(t->axis[ROWS_PROMPT_TOKENS]));
-    document_put(d, o, "new_tokens", json_integer(t->axis[ROWS_NEW_TOKENS]));
-    document_put(d, o, "strategy", json_string(strategy_names[t->axis[ROWS_STRATEGY]]));
+    document_put(d, o, "label", json_string(figures_label(label, &d->rows, t)));
+    for (int a = 0; a < AXIS_COUNT; a++)
+        document_put(d, o, axes[a].name, document_trial_axis(t, (enum axis)a));
+    document_put(d, o, "arithmetic", json_string(t->arithmetic));
+    document_put(d, o, "weight_bytes", document_number(t->weight_bytes));
+    document_put(d, o, "accuracy", accuracy_json(&t->accuracy));
     document_put(d, o, "sampling", query_text(d, "SELECT sampling AS text FROM trial WHERE id = ?1", t->id));
     document_put(d, o, "rows", json_integer(t->rows));
     document_put(d, o, "repetitions", json_integer(f->timed));
@@ -207,7 +220,7 @@ json_t *document_trial(struct document *d, int trial, const json_t *model)
         "WHERE trial = ?1 ORDER BY id";
     const struct rows_trial *t = &d->rows.trial[trial];
     const struct figures *f = &d->figures[trial];
-    double tokens = (double)t->axis[ROWS_NEW_TOKENS] * t->axis[ROWS_BATCH];
+    double tokens = (double)t->axis[AXIS_NEW_TOKENS] * t->axis[AXIS_BATCH];
     json_t *o = json_object();
 
     put_identity(d, o, t, f);

@@ -13,15 +13,40 @@
 enum { TIME_SAMPLES = 11 };
 static const double enough_counted = 0.5; /* share of decode steps below which their mean says nothing */
 
-const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t)
-{
-    int n = snprintf(buf, FIGURES_LABEL, "kv_cache=%s prompt=%d new=%d", t->axis[ROWS_KV_CACHE] ? "on" : "off",
-                     t->axis[ROWS_PROMPT_TOKENS], t->axis[ROWS_NEW_TOKENS]);
+static const struct {
+    const char *arithmetic, *roof;
+} peaks[] = {{"f32", FIGURES_F32_ROOF}, {"bf16", "bf16 dot"}, {"int8", "int8 dot"}}; /* the words that the schema lets in */
 
-    if (t->axis[ROWS_BATCH] != 1)
-        n += snprintf(buf + n, FIGURES_LABEL - (size_t)n, " batch=%d", t->axis[ROWS_BATCH]);
-    if (t->axis[ROWS_STRATEGY] != STRATEGY_GREEDY)
-        snprintf(buf + n, FIGURES_LABEL - (size_t)n, " strategy=%s", strategy_names[t->axis[ROWS_STRATEGY]]);
+static const char *peak_of(const char *arithmetic)
+{
+    size_t i = sizeof peaks / sizeof *peaks - 1;
+
+    while (i > 0 && strcmp(peaks[i].arithmetic, arithmetic) != 0)
+        i--;
+    return peaks[i].roof;
+}
+
+const char *figures_compute_roof(const struct rows_trial *t)
+{
+    return peak_of(t->arithmetic);
+}
+
+const char *figures_attention_roof(const struct rows_trial *t)
+{
+    return peak_of(t->attention_arithmetic);
+}
+
+const char *figures_label(char buf[FIGURES_LABEL], const struct rows *r, const struct rows_trial *t)
+{
+    char value[AXIS_TEXT];
+    int n =
+        snprintf(buf, FIGURES_LABEL, "kv_cache=%s prompt=%d new=%d", axis_text(AXIS_KV_CACHE, t->axis[AXIS_KV_CACHE], value),
+                 t->axis[AXIS_PROMPT_TOKENS], t->axis[AXIS_NEW_TOKENS]);
+
+    for (int a = 0; a < AXIS_COUNT; a++)
+        if (a != AXIS_KV_CACHE && a != AXIS_PROMPT_TOKENS && a != AXIS_NEW_TOKENS && t->axis[a] != rows_usual(r, (enum axis)a))
+            n += snprintf(buf + n, FIGURES_LABEL - (size_t)n, " %s=%s", axes[a].name,
+                          axis_text((enum axis)a, t->axis[a], value));
     return buf;
 }
 
@@ -93,7 +118,7 @@ static double median_of(const double *x, int n, double *finite)
 
 static void add_repetition(struct figures *f, const struct rows_trial *t, const struct rows_repetition *r, double *pool)
 {
-    int steps = t->axis[ROWS_NEW_TOKENS];
+    int steps = t->axis[AXIS_NEW_TOKENS];
     double loop = 0, choosing = 0; /* NAN as soon as one step is */
 
     for (int i = 1; i < steps; i++) {
@@ -113,8 +138,8 @@ static void add_repetition(struct figures *f, const struct rows_trial *t, const 
         if (isfinite(r->ms[i]))
             pool[f->pooled++] = r->ms[i];
     if (steps > 1)
-        add_energy(&f->energy[1], r->energy[1], loop, (double)t->axis[ROWS_BATCH] * (steps - 1));
-    add_energy(&f->energy[0], r->energy[0], r->ms[0], (double)t->axis[ROWS_BATCH] * t->axis[ROWS_PROMPT_TOKENS]);
+        add_energy(&f->energy[1], r->energy[1], loop, (double)t->axis[AXIS_BATCH] * (steps - 1));
+    add_energy(&f->energy[0], r->energy[0], r->ms[0], (double)t->axis[AXIS_BATCH] * t->axis[AXIS_PROMPT_TOKENS]);
     f->timed++;
 }
 
@@ -171,7 +196,7 @@ static void estimate_times(struct figures *f, const double *pool, double tokeniz
 static int compute_times(struct figures *f, const struct rows *r, const struct rows_trial *t, struct err *e)
 {
     /* One more repetition's room: median_of puts its finite values behind the pool before they are added to it. */
-    double *pool = calloc((size_t)t->reps + 1, (size_t)t->axis[ROWS_NEW_TOKENS] * sizeof *pool);
+    double *pool = calloc((size_t)t->reps + 1, (size_t)t->axis[AXIS_NEW_TOKENS] * sizeof *pool);
 
     if (!pool || !alloc_samples(f, t->reps)) {
         free(pool);
@@ -237,7 +262,7 @@ static void compute_amount(struct amount *a, const struct rows *r, const struct 
 
 static int compute_work(struct figures *f, const struct rows *r, const struct rows_trial *t, struct err *e)
 {
-    int steps = t->axis[ROWS_NEW_TOKENS];
+    int steps = t->axis[AXIS_NEW_TOKENS];
     double *buf = malloc(((size_t)t->reps + 1) * sizeof *buf);
 
     if (!buf)
@@ -266,18 +291,19 @@ static bool counted_both(const struct phase *p)
     return true;
 }
 
-/* Each repetition against the roofs of its own moment: a bandwidth that drifts moves both, and their ratio stays. */
-static int judge_efficiency(struct estimate *out, const struct stretch *s, const struct rows_roof *compute,
-                            const struct rows_roof *bandwidth, struct err *e)
+/* A bandwidth that drifts moves both, and their ratio stays. */
+int figures_efficiency(struct estimate *out, const struct stretch *s, const struct rows_roof *compute,
+                       const struct rows_roof *bandwidth, struct err *e)
 {
     struct sample all = {malloc(((size_t)s->n + 1) * sizeof *all.x), 0};
 
     if (!all.x)
         return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
     for (int i = 0; i < s->n; i++) {
-        double peak = figures_roof_at(compute, s->started_ns[i]);
-        double roof_s = bandwidth ? verdict_roof_seconds(s->flops, s->bytes, peak, figures_roof_at(bandwidth, s->started_ns[i]))
-                                  : s->flops / peak;
+        double peak = figures_roof_at(compute, s->started_ns[i]), rate = figures_roof_at(bandwidth, s->started_ns[i]);
+        double roof_s = !bandwidth ? s->flops / peak
+                        : !compute ? s->bytes / rate
+                                   : verdict_roof_seconds(s->flops, s->bytes, peak, rate);
         add(&all, 1e3 * roof_s / s->ms[i]);
     }
     *out = stats_estimate(all.x, all.n);
@@ -285,15 +311,22 @@ static int judge_efficiency(struct estimate *out, const struct stretch *s, const
     return 0;
 }
 
+const struct rows_cache *figures_cache(const struct rows *r, const struct stretch *s)
+{
+    const struct residency of = {s->threads, s->analytic_bytes, s->pass_bytes, s->counted_bytes};
+
+    return residency_of(r, &of);
+}
+
 int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, struct err *e)
 {
-    const struct rows_roof *compute = rows_find_roof(r, FIGURES_COMPUTE_ROOF);
-    const struct rows_roof *bandwidth = rows_find_roof(r, FIGURES_BANDWIDTH_ROOF);
-    const struct rows_cache *cache = residency_of(r, s->analytic_bytes, s->pass_bytes, s->counted_bytes);
-    struct estimate efficiency;
+    const struct rows_roof *compute = rows_find_roof(r, s->compute, s->threads);
+    const struct rows_roof *bandwidth = rows_find_roof(r, FIGURES_BANDWIDTH_ROOF, s->threads);
+    const struct rows_cache *cache = figures_cache(r, s);
+    struct estimate efficiency = {NAN, NAN, NAN, NAN, 0};
 
     if (cache) { /* counters see what memory sent; a cache sends all of it */
-        bandwidth = residency_roof(r, cache);
+        bandwidth = residency_roof(r, cache, s->threads);
         s->flops = s->analytic_flops;
         s->bytes = s->analytic_bytes;
         s->counted = false;
@@ -304,13 +337,14 @@ int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, 
         .bytes = s->bytes,
         .counted = s->counted,
         .seconds = stats_median(s->ms, s->n) / 1e3,
-        .compute = figures_roof(compute, FIGURES_COMPUTE_ROOF),
+        .compute = figures_roof(compute, s->compute),
         .bandwidth = figures_roof(bandwidth, bandwidth ? bandwidth->name : FIGURES_BANDWIDTH_ROOF),
+        .threads = s->threads,
         .cache = cache ? cache->level : NULL,
-        .cache_bytes = cache ? cache->bytes : NAN,
+        .cache_bytes = cache ? residency_bytes(r, cache, s->threads) : NAN,
         .from_memory = s->counted_bytes / s->analytic_bytes,
     };
-    int code = judge_efficiency(&efficiency, s, compute, cache || bandwidth ? bandwidth : compute, e);
+    int code = compute && (bandwidth || cache) ? figures_efficiency(&efficiency, s, compute, bandwidth, e) : 0;
     if (code < 0)
         return code;
     in.efficiency = efficiency.median;
@@ -323,7 +357,7 @@ int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, 
 /* The median step of each repetition that has one, with its moment. */
 static int phase_times(struct stretch *s, const struct rows_trial *t, bool prefill, struct err *e)
 {
-    int steps = t->axis[ROWS_NEW_TOKENS];
+    int steps = t->axis[AXIS_NEW_TOKENS];
     double *buf = malloc(((size_t)steps + 1) * sizeof *buf);
 
     s->ms = malloc(((size_t)t->reps + 1) * sizeof *s->ms);
@@ -341,33 +375,52 @@ static int phase_times(struct stretch *s, const struct rows_trial *t, bool prefi
     return ok ? 0 : err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
 }
 
-static int compute_verdict(struct phase *p, const struct rows *r, const struct rows_trial *t, bool prefill, struct err *e)
+int figures_stretch(struct stretch *out, const struct figures *f, const struct rows_trial *t, bool prefill, struct err *e)
 {
-    bool counted = counted_both(p);
+    const struct phase *p = prefill ? &f->prefill : &f->decode;
     const struct amount *flops = &p->amount[ROWS_FLOPS], *bytes = &p->amount[ROWS_BYTES];
-    struct stretch s = {
+
+    *out = (struct stretch){
         .name = prefill ? "prefill" : "decode",
-        .flops = counted ? flops->counted : flops->analytic,
-        .bytes = counted ? bytes->counted : bytes->analytic,
-        .counted = counted,
+        .flops = flops->analytic,
+        .bytes = bytes->analytic,
         .analytic_flops = flops->analytic,
         .analytic_bytes = bytes->analytic,
         .pass_bytes = bytes->analytic,
         .counted_bytes = bytes->multiplexed ? NAN : bytes->counted,
+        .compute = figures_compute_roof(t),
+        .threads = t->axis[AXIS_THREADS],
     };
-    int code = phase_times(&s, t, prefill, e);
+    return phase_times(out, t, prefill, e);
+}
 
+void figures_stretch_free(struct stretch *s)
+{
+    free(s->ms);
+    free(s->started_ns);
+}
+
+static int compute_verdict(struct figures *f, const struct rows *r, const struct rows_trial *t, bool prefill, struct err *e)
+{
+    struct phase *p = prefill ? &f->prefill : &f->decode;
+    struct stretch s;
+    int code = figures_stretch(&s, f, t, prefill, e);
+
+    if (counted_both(p)) {
+        s.flops = p->amount[ROWS_FLOPS].counted;
+        s.bytes = p->amount[ROWS_BYTES].counted;
+        s.counted = true;
+    }
     if (code == 0)
         code = figures_judge(&p->verdict, r, &s, e);
-    p->cache = residency_of(r, s.analytic_bytes, s.pass_bytes, s.counted_bytes);
-    free(s.ms);
-    free(s.started_ns);
+    p->cache = figures_cache(r, &s);
+    figures_stretch_free(&s);
     return code;
 }
 
 static void compute_predicted(struct figures *f, const struct rows_trial *t)
 {
-    int steps = t->axis[ROWS_NEW_TOKENS];
+    int steps = t->axis[AXIS_NEW_TOKENS];
     double sum = 0;
 
     for (int i = 1; i < steps; i++)
@@ -400,9 +453,9 @@ int figures_open(struct figures **out, const struct rows *r, struct err *e)
         if (code == 0)
             code = compute_work(&f[i], r, t, e);
         if (code == 0)
-            code = compute_verdict(&f[i].prefill, r, t, true, e);
+            code = compute_verdict(&f[i], r, t, true, e);
         if (code == 0)
-            code = compute_verdict(&f[i].decode, r, t, false, e);
+            code = compute_verdict(&f[i], r, t, false, e);
         if (code < 0)
             break;
         compute_predicted(&f[i], t);

@@ -8,9 +8,12 @@
 #include "stats.h"
 #include "verdict.h"
 
-/* The verdict's roofs. */
-#define FIGURES_COMPUTE_ROOF   "f32 fma"
+/* The roofs of a verdict: of reading from memory, of arithmetic in float32, and of that in which a trial multiplies weights.
+ * All at the trial's own thread count. */
 #define FIGURES_BANDWIDTH_ROOF "dram read"
+#define FIGURES_F32_ROOF       "f32 fma"
+const char *figures_compute_roof(const struct rows_trial *t); /* "bf16 dot" */
+const char *figures_attention_roof(const struct rows_trial *t);
 
 struct sample { /* one value a repetition; belongs to the figures it came from */
     double *x;
@@ -69,9 +72,9 @@ struct verdict_roof figures_roof(const struct rows_roof *roof, const char *name)
 /* The roof at a moment: the mean of its nearest rounds before and after, or the one there is; NAN without. */
 double figures_roof_at(const struct rows_roof *roof, int64_t at_ns);
 
-/* "kv_cache=on prompt=13 new=128", with " batch=2" when it is not 1 and " strategy=top_k" when it is not greedy. */
-enum { FIGURES_LABEL = 96 };
-const char *figures_label(char buf[FIGURES_LABEL], const struct rows_trial *t);
+/* "kv_cache=on prompt=13 new=128", and every other axis that is not at its usual value: " batch=2 dtype=bf16 threads=1". */
+enum { FIGURES_LABEL = 192 };
+const char *figures_label(char buf[FIGURES_LABEL], const struct rows *r, const struct rows_trial *t);
 
 /* A stretch of work that was timed several times: a phase, or an op in it. */
 struct stretch {
@@ -84,10 +87,24 @@ struct stretch {
     double *ms;
     int64_t *started_ns; /* each repetition's moment */
     int n;
+    const char *compute; /* the roof of its arithmetic */
+    int threads;
 };
 
+/* A phase of a trial as a stretch, with its analytic work. The owner calls figures_stretch_free. ERR_MEMORY. */
+int figures_stretch(struct stretch *out, const struct figures *f, const struct rows_trial *t, bool prefill, struct err *e);
+void figures_stretch_free(struct stretch *s);
+
+/* The cache that its data stays in, or NULL. */
+const struct rows_cache *figures_cache(const struct rows *r, const struct stretch *s);
+
+/* Each repetition's roof time over its own time, the roofs being those of its moment; one roof alone where the other is NULL.
+ * n = 0 when there is nothing to compare. ERR_MEMORY. */
+int figures_efficiency(struct estimate *out, const struct stretch *s, const struct rows_roof *compute,
+                       const struct rows_roof *bandwidth, struct err *e);
+
 /* The verdict on a stretch, against the roofs of the repetitions' moments; of the cache that its data stays in, where it does.
- */
+ * In a cache the work that it judges is the analytic one. */
 int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, struct err *e);
 
 #endif

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "cursor.h"
-#include "residency.h"
 
 /* --- the rows --------------------------------------------------------------------------------------------------------------
  */
@@ -22,7 +21,7 @@ static struct cursor open_query(struct store *s, const struct ops *o, int64_t tr
     return cursor_open(s, sql, trial, e);
 }
 
-static struct ops_op *find_op(struct ops *o, const char *name)
+struct ops_op *ops_find(struct ops *o, const char *name)
 {
     for (int i = 0; i < o->ops; i++)
         if (strcmp(o->op[i].name, name) == 0)
@@ -116,7 +115,7 @@ static int load_times(struct ops *o, struct store *s, int64_t trial, struct err 
 
     while (cursor_next(&c)) {
         cursor_text(&c, 0, name, sizeof name);
-        struct ops_op *op = find_op(o, name);
+        struct ops_op *op = ops_find(o, name);
         int layer = cursor_int(&c, 1), rep = cursor_int(&c, 2);
         if (!op || layer < -1 || layer >= o->layers || rep >= o->reps)
             continue;
@@ -162,7 +161,7 @@ static int load_counts(struct ops *o, struct store *s, int64_t trial, struct err
     while (cursor_next(&c)) {
         cursor_text(&c, 0, name, sizeof name);
         cursor_text(&c, 2, metric, sizeof metric);
-        struct ops_op *op = find_op(o, name);
+        struct ops_op *op = ops_find(o, name);
         int layer = cursor_int(&c, 1), m = metric_index(metric);
         double value = cursor_real(&c, 3);
         if (!op || layer < -1 || layer >= o->layers)
@@ -195,29 +194,43 @@ static double sum_analytic(const struct ops *o, enum rows_metric m)
     return sum;
 }
 
-static int judge(struct ops_op *op, const struct ops *o, const struct rows *r, struct err *e)
+/* The one op with FLOPs that multiplies no weights: what it computes in is the cache's matter. */
+static const char attention[] = "attention";
+
+void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows_trial *t)
 {
-    const double *counted = op->whole.counted;
-    bool both = isfinite(counted[ROWS_FLOPS] + counted[ROWS_BYTES]);
-    struct stretch s = {
+    *out = (struct stretch){
         .name = op->name,
-        .flops = both ? counted[ROWS_FLOPS] : op->analytic[ROWS_FLOPS],
-        .bytes = both ? counted[ROWS_BYTES] : op->analytic[ROWS_BYTES],
-        .counted = both,
+        .flops = op->analytic[ROWS_FLOPS],
+        .bytes = op->analytic[ROWS_BYTES],
         .analytic_flops = op->analytic[ROWS_FLOPS],
         .analytic_bytes = op->analytic[ROWS_BYTES],
         .pass_bytes = sum_analytic(o, ROWS_BYTES),
-        .counted_bytes = counted[ROWS_BYTES],
+        .counted_bytes = op->whole.counted[ROWS_BYTES],
         .ms = op->whole.ms,
         .started_ns = o->started_ns,
-        .n = o->reps,
+        .n = op->ms.n,
+        .compute = strcmp(op->name, attention) == 0 ? figures_attention_roof(t) : figures_compute_roof(t),
+        .threads = t->axis[AXIS_THREADS],
     };
+}
 
-    op->cache = residency_of(r, s.analytic_bytes, s.pass_bytes, s.counted_bytes);
+static int judge(struct ops_op *op, const struct ops *o, const struct rows *r, const struct rows_trial *t, struct err *e)
+{
+    const double *counted = op->whole.counted;
+    struct stretch s;
+
+    ops_stretch(&s, o, op, t);
+    if (isfinite(counted[ROWS_FLOPS] + counted[ROWS_BYTES])) {
+        s.flops = counted[ROWS_FLOPS];
+        s.bytes = counted[ROWS_BYTES];
+        s.counted = true;
+    }
+    op->cache = figures_cache(r, &s);
     return op->analytic[ROWS_FLOPS] > 0 && op->ms.n > 0 ? figures_judge(&op->verdict, r, &s, e) : 0;
 }
 
-static int compute(struct ops *o, const struct rows *r, struct err *e)
+static int compute(struct ops *o, const struct rows *r, const struct rows_trial *t, struct err *e)
 {
     double *x = malloc(((size_t)o->reps + 1) * sizeof *x);
     int code = x ? 0 : err_set(e, ERR_MEMORY, "out of memory for the ops of a run");
@@ -232,7 +245,7 @@ static int compute(struct ops *o, const struct rows *r, struct err *e)
             x[k] = op->whole.ms[k] / o->step_ms[k];
         op->ms = stats_estimate(op->whole.ms, n);
         op->share = stats_estimate(x, n);
-        code = judge(op, o, r, e);
+        code = judge(op, o, r, t, e);
     }
     for (int k = 0; code == 0 && k < o->reps; k++) {
         x[k] = o->step_ms[k];
@@ -250,7 +263,7 @@ static int compute(struct ops *o, const struct rows *r, struct err *e)
 int ops_load(struct ops *out, struct store *s, const struct rows *r, int trial, bool prefill, struct err *e)
 {
     const struct rows_trial *t = &r->trial[trial];
-    int decode_steps = t->axis[ROWS_NEW_TOKENS] - 1, code;
+    int decode_steps = t->axis[AXIS_NEW_TOKENS] - 1, code;
 
     *out = (struct ops){.step = prefill ? 0 : 1, .steps = prefill ? 1 : decode_steps};
     if (out->steps == 0)
@@ -265,7 +278,7 @@ int ops_load(struct ops *out, struct store *s, const struct rows *r, int trial, 
         code = load_times(out, s, t->id, e);
     if (code == 0)
         code = load_counts(out, s, t->id, e);
-    return code == 0 ? compute(out, r, e) : code;
+    return code == 0 ? compute(out, r, t, e) : code;
 }
 
 void ops_free(struct ops *o)

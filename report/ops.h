@@ -46,4 +46,8 @@ struct ops {
 int ops_load(struct ops *out, struct store *s, const struct rows *r, int trial, bool prefill, struct err *e);
 void ops_free(struct ops *o);
 
+struct ops_op *ops_find(struct ops *o, const char *name); /* NULL: there is no such op */
+/* An op as a stretch, with its analytic work; its arrays stay those of the ops. */
+void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows_trial *t);
+
 #endif

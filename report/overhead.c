@@ -17,7 +17,7 @@ static double phase_ms(const struct rows_trial *t, const struct rows_repetition 
 
     if (prefill)
         return r->ms[0];
-    for (int i = 1; i < t->axis[ROWS_NEW_TOKENS]; i++)
+    for (int i = 1; i < t->axis[AXIS_NEW_TOKENS]; i++)
         sum += r->ms[i];
     return sum;
 }
@@ -48,7 +48,7 @@ static const struct rows_repetition *partner(const struct rows_trial *t, const s
 
 static void add_pairs(struct pairs *p, const struct rows_trial *t, int pass, bool prefill)
 {
-    int steps = prefill ? 1 : t->axis[ROWS_NEW_TOKENS] - 1;
+    int steps = prefill ? 1 : t->axis[AXIS_NEW_TOKENS] - 1;
 
     for (int i = 0; steps > 0 && i < t->reps; i++) {
         const struct rows_repetition *r = &t->rep[i], *bare;
@@ -74,7 +74,7 @@ static bool has_bare(const struct rows *r)
 /* Runs from before there were bare executions: ratio of step medians, pooled over all trials and the phase's steps. */
 static void add_medians(struct pairs *p, const struct rows_trial *t, int pass, bool prefill, double *buf)
 {
-    for (int k = prefill ? 0 : 1; k < (prefill ? 1 : t->axis[ROWS_NEW_TOKENS]); k++) {
+    for (int k = prefill ? 0 : 1; k < (prefill ? 1 : t->axis[AXIS_NEW_TOKENS]); k++) {
         double with = stats_median(buf, rows_step_ms(t, pass, k, buf));
         double without = stats_median(buf, rows_step_ms(t, 0, k, buf));
         if (isfinite(with / without))
@@ -88,7 +88,7 @@ int overhead_of(struct overhead *out, const struct rows *r, int pass, bool prefi
     int code = 0;
 
     for (int i = 0; i < r->trials; i++)
-        most += (size_t)r->trial[i].reps + (size_t)r->trial[i].axis[ROWS_NEW_TOKENS];
+        most += (size_t)r->trial[i].reps + (size_t)r->trial[i].axis[AXIS_NEW_TOKENS];
     double *room = malloc(3 * most * sizeof *room);
     struct pairs p = {room, room + most, 0};
 

@@ -1,11 +1,60 @@
 /* SPDX-License-Identifier: MIT
- * The parts of a record about how it was measured: the ops of a step, energy, calibration, what measuring costs, the machine.
+ * The parts of a record about how it was computed and measured: types, the ops of a step, energy, calibration, what measuring
+ * costs, the machine.
  */
 #include <math.h>
 #include <string.h>
 
 #include "record_parts.h"
 #include "words.h"
+
+/* --- types -----------------------------------------------------------------------------------------------------------------
+ */
+
+static void fill_weights(struct view *v, json_t *row, const json_t *trial)
+{
+    char b[WORDS_MAX];
+
+    view_put_md(v, row, "trial", words_string_at(trial, "label"), "?");
+    view_put(v, row, "dtype", words_axis(b, trial, "dtype"));
+    view_put(v, row, "weights", words_scaled(b, words_number_at(trial, "weight_bytes"), "B"));
+    view_put(v, row, "arithmetic", words_string_at(trial, "arithmetic"));
+}
+
+static void fill_accuracy(struct view *v, json_t *row, const json_t *trial)
+{
+    double spread = words_number_at(trial, "accuracy.spread"), max = words_number_at(trial, "accuracy.max_error");
+    double mean = words_number_at(trial, "accuracy.mean_error");
+    char b[WORDS_MAX];
+
+    fill_weights(v, row, trial);
+    view_put(v, row, "max", words_value(b, max, ""));
+    view_put(v, row, "max_share", words_percent(b, max / spread));
+    view_put(v, row, "mean", words_value(b, mean, ""));
+    view_put(v, row, "mean_share", words_percent(b, mean / spread));
+    view_put(v, row, "top1", words_percent(b, words_number_at(trial, "accuracy.top1")));
+    view_put_json(v, row, "positions", json_integer(json_integer_value(words_at(trial, "accuracy.positions"))));
+}
+
+/* A table of what each trial computed with, and one of how exactly; neither where all was float32 and nothing was compared. */
+void record_put_types(struct view *v, const json_t *document)
+{
+    json_t *weights = json_array(), *accuracies = json_array(), *t;
+    bool unusual = false;
+    size_t i;
+
+    json_array_foreach((json_t *)words_at(document, "trials"), i, t) unusual = unusual || words_is_unusual(v->axes, t, "dtype");
+    json_array_foreach((json_t *)words_at(document, "trials"), i, t)
+    {
+        if (unusual)
+            fill_weights(v, view_add_row(v, weights), t);
+        if (words_at(t, "accuracy"))
+            fill_accuracy(v, view_add_row(v, accuracies), t);
+    }
+    view_put_json(v, v->root, "types", json_boolean(unusual || json_array_size(accuracies)));
+    view_put_json(v, v->root, "weight_types", weights);
+    view_put_json(v, v->root, "accuracies", accuracies);
+}
 
 /* --- ops -------------------------------------------------------------------------------------------------------------------
  */

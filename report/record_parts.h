@@ -11,6 +11,7 @@
 
 struct view {
     json_t *root;
+    const json_t *axes; /* the document's */
     double layers;
     bool failed; /* out of memory, or a text that is no UTF-8 */
 };
@@ -24,6 +25,7 @@ json_t *view_add_row(struct view *v, json_t *list);
 /* A list of the view, one row for each element of the document's list. */
 void view_put_list(struct view *v, const char *key, const json_t *from, void (*fill)(struct view *, json_t *, const json_t *));
 
+void record_put_types(struct view *v, const json_t *document);
 void record_put_ops(struct view *v, const json_t *trial); /* of the main trial */
 void record_put_energy(struct view *v, const json_t *document);
 void record_put_method(struct view *v, const json_t *document);

@@ -21,13 +21,25 @@ static bool is_greedy(const json_t *of)
     return !strategy || strcmp(strategy, "greedy") == 0;
 }
 
-/* Measured before unmeasured, then cache on, then the text's own length, then greedy, then the longest. */
-static double preference(const json_t *trial, size_t text_tokens)
+/* Cache, prompt and new tokens are looked at apart. */
+static bool is_usual(const json_t *axes, const json_t *trial)
+{
+    struct text unusual = {0};
+
+    words_unusual(&unusual, axes, trial, " ");
+    bool none = unusual.len == 0;
+    text_free(&unusual);
+    return none;
+}
+
+/* Measured before unmeasured, then cache on, then the text's own length, then greedy, then what is usual, then the longest. */
+static double preference(const json_t *trial, const json_t *axes, size_t text_tokens)
 {
     const char *kv = words_string_at(trial, "kv_cache");
     double score = words_number_at(trial, "new_tokens") / 1e9;
 
     score += is_greedy(trial) ? 0.5 : 0;
+    score += is_usual(axes, trial) ? 0.25 : 0;
     score += words_number_at(trial, "prompt_tokens") == (double)text_tokens ? 1 : 0;
     score += kv && strcmp(kv, "on") == 0 ? 2 : 0;
     score += isfinite(words_number_at(trial, "total_ms.median")) ? 4 : 0;
@@ -36,13 +48,13 @@ static double preference(const json_t *trial, size_t text_tokens)
 
 static const json_t *main_trial(const json_t *document)
 {
-    const json_t *best = NULL;
+    const json_t *best = NULL, *axes = words_at(document, "axes");
     size_t text_tokens = json_array_size(words_at(document, "run.prompt_ids")), i;
     json_t *trial;
 
     json_array_foreach((json_t *)words_at(document, "trials"), i, trial)
     {
-        if (!best || preference(trial, text_tokens) > preference(best, text_tokens))
+        if (!best || preference(trial, axes, text_tokens) > preference(best, axes, text_tokens))
             best = trial;
     }
     return best;
@@ -326,14 +338,16 @@ static void fill_cache(struct view *v, json_t *row, const json_t *t)
 static void put_cache(struct view *v, const json_t *d, const json_t *t)
 {
     double layers = v->layers, heads = words_number_at(d, "model.kv_heads");
-    double dim = words_number_at(d, "model.head_dim");
+    double dim = words_number_at(d, "model.head_dim"), bytes = words_number_at(t, "kv.bytes_per_token");
     struct text text = {0};
 
     if (isfinite(layers * heads * dim))
-        text_printf(&text, "2 (K and V) x %.0f layers x %.0f heads x %.0f = %.0f numbers = %.0f bytes", layers, heads, dim,
-                    2 * layers * heads * dim, words_number_at(d, "model.kv_bytes_per_token"));
+        text_printf(&text, "2 (K and V) x %.0f layers x %.0f heads x %.0f = %.0f numbers", layers, heads, dim,
+                    2 * layers * heads * dim);
     else
         text_puts(&text, "an amount that was not recorded");
+    if (isfinite(bytes))
+        text_printf(&text, " = %.0f bytes", bytes);
     view_put_text(v, v->root, "kv_per_token", &text);
     json_t *own = json_object();
     put_cache_sizes(v, own, t);
@@ -352,8 +366,7 @@ static void fill_fit(struct view *v, json_t *row, const json_t *f)
     char b[WORDS_MAX], low[WORDS_MAX], high[WORDS_MAX];
 
     text_printf(&text, "cache %s, prompt %.0f", kv ? kv : "?", words_number_at(f, "arm.prompt_tokens"));
-    if (!is_greedy(words_at(f, "arm")))
-        text_printf(&text, ", %s", words_string_at(f, "arm.strategy"));
+    words_unusual(&text, v->axes, words_at(f, "arm"), ", ");
     view_put_text(v, row, "arm", &text);
     view_put_md(v, row, "metric", words_string_at(f, "metric"), "?");
     view_put_md(v, row, "source", words_string_at(f, "source"), "?");
@@ -439,6 +452,8 @@ static void fill_roof(struct view *v, json_t *row, const json_t *r)
     struct text text = {0};
 
     view_put_md(v, row, "roof", words_string_at(r, "name"), "?");
+    text_printf(&text, "%.0f", words_number_at(r, "threads"));
+    view_put_text(v, row, "threads", &text);
     view_put_md(v, row, "level", words_string_at(r, "level"), "?");
     view_put(v, row, "value", words_scaled(b, words_number_at(r, "value"), unit ? unit : ""));
     if (json_integer_value(words_at(r, "n")) > 1)
@@ -454,7 +469,8 @@ static void fill_roof(struct view *v, json_t *row, const json_t *r)
 int record_view(json_t **out, const json_t *document, struct err *e)
 {
     const json_t *t = main_trial(document);
-    struct view v = {.root = json_object(), .layers = words_number_at(document, "model.layers")};
+    struct view v = {
+        .root = json_object(), .axes = words_at(document, "axes"), .layers = words_number_at(document, "model.layers")};
 
     put_identity(&v, document, t);
     put_setting(&v, document, t);
@@ -464,6 +480,7 @@ int record_view(json_t **out, const json_t *document, struct err *e)
     put_verdicts(&v, document);
     view_put_list(&v, "trials", words_at(document, "trials"), fill_trial);
     view_put_list(&v, "choosing", words_at(document, "trials"), fill_choosing);
+    record_put_types(&v, document);
     view_put(&v, v.root, "no_files",
              words_string_at(document, "model.format") ? "none: the weights were made, not read" : "not recorded");
     view_put_list(&v, "files", words_at(document, "model_files"), fill_file);

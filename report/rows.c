@@ -11,25 +11,9 @@
 #include <string.h>
 
 #include "cursor.h"
-
-const char *const rows_axis_names[ROWS_AXES] = {
-    [ROWS_KV_CACHE] = "kv_cache",     [ROWS_BATCH] = "batch",       [ROWS_PROMPT_TOKENS] = "prompt_tokens",
-    [ROWS_NEW_TOKENS] = "new_tokens", [ROWS_STRATEGY] = "strategy",
-};
+#include "text.h"
 
 const char *const rows_metric_names[ROWS_METRICS] = {[ROWS_FLOPS] = "flops", [ROWS_BYTES] = "dram_read_bytes"};
-
-/* The schema lets no other word in. */
-static int cursor_strategy(const struct cursor *c, int column)
-{
-    char name[16];
-    int i = 0;
-
-    cursor_text(c, column, name, sizeof name);
-    while (i < STRATEGY_COUNT - 1 && strcmp(strategy_names[i], name) != 0)
-        i++;
-    return i;
-}
 
 static int load_run(struct rows *out, struct store *s, struct err *e)
 {
@@ -48,12 +32,39 @@ static int load_run(struct rows *out, struct store *s, struct err *e)
     return cursor_close(&c);
 }
 
+/* The schema lets no other words in; a column that is NULL is text of no length. */
+static void read_axes(struct rows_trial *t, const struct rows *r, const struct cursor *c, int column)
+{
+    char word[AXIS_TEXT];
+
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        cursor_text(c, column + a, word, sizeof word);
+        t->recorded[a] = word[0] != 0;
+        t->axis[a] = word[0] ? cursor_int(c, column + a) : rows_usual(r, (enum axis)a);
+        if (axes[a].words && word[0])
+            axis_value((enum axis)a, word, &t->axis[a]);
+    }
+}
+
+enum { TRIAL_COLUMNS = 11 }; /* before the axes */
+
+static struct cursor open_trials(struct rows *out, struct store *s, struct err *e)
+{
+    struct text sql = {0};
+
+    text_puts(&sql, "SELECT t.id, coalesce(t.unconverged, -1), t.rows, t.arithmetic, t.weight_bytes, coalesce(a.positions, 0), "
+                    "a.max_error, a.mean_error, a.spread, a.top1, t.attention_arithmetic");
+    for (int a = 0; a < AXIS_COUNT; a++)
+        text_printf(&sql, ", t.%s", axes[a].name);
+    text_puts(&sql, " FROM trial t LEFT JOIN accuracy a ON a.trial = t.id WHERE t.run = ?1 ORDER BY t.ordinal");
+    struct cursor c = cursor_open(s, sql.data, out->run, e);
+    text_free(&sql);
+    return c;
+}
+
 static int load_trials(struct rows *out, struct store *s, struct err *e)
 {
-    struct cursor c = cursor_open(s,
-                                  "SELECT id, kv_cache = 'on', batch, prompt_tokens, new_tokens, coalesce(unconverged, -1), "
-                                  "rows, strategy FROM trial WHERE run = ?1 ORDER BY ordinal",
-                                  out->run, e);
+    struct cursor c = open_trials(out, s, e);
 
     while (cursor_next(&c)) {
         struct rows_trial *more = cursor_grow(&c, out->trial, out->trials, sizeof *more);
@@ -62,12 +73,15 @@ static int load_trials(struct rows *out, struct store *s, struct err *e)
         out->trial = more;
         struct rows_trial *t = &more[out->trials++];
         t->id = cursor_int64(&c, 0);
-        for (int a = 0; a < ROWS_STRATEGY; a++)
-            t->axis[a] = cursor_int(&c, 1 + a);
-        t->unconverged = cursor_int(&c, 5);
-        t->rows = cursor_int(&c, 6);
-        t->axis[ROWS_STRATEGY] = cursor_strategy(&c, 7);
-        int steps = t->axis[ROWS_NEW_TOKENS];
+        t->unconverged = cursor_int(&c, 1);
+        t->rows = cursor_int(&c, 2);
+        cursor_text(&c, 3, t->arithmetic, sizeof t->arithmetic);
+        t->weight_bytes = cursor_real(&c, 4);
+        t->accuracy = (struct store_accuracy){cursor_int(&c, 5), cursor_real(&c, 6), cursor_real(&c, 7), cursor_real(&c, 8),
+                                              cursor_real(&c, 9)};
+        cursor_text(&c, 10, t->attention_arithmetic, sizeof t->attention_arithmetic);
+        read_axes(t, out, &c, TRIAL_COLUMNS);
+        int steps = t->axis[AXIS_NEW_TOKENS];
         if (steps < 1 || steps > ROWS_STEPS_MAX) {
             c.code = err_set(e, ERR_FORMAT, "run %lld: a trial of %d new tokens cannot be", (long long)out->run, steps);
             break;
@@ -101,7 +115,7 @@ static int load_predictions(struct rows *out, struct store *s, struct err *e)
     while (cursor_next(&c)) {
         struct rows_trial *t = trial_by_id(out, cursor_int64(&c, 0));
         int step = cursor_int(&c, 1);
-        if (!t || step < 0 || step >= t->axis[ROWS_NEW_TOKENS])
+        if (!t || step < 0 || step >= t->axis[AXIS_NEW_TOKENS])
             continue;
         double roof = cursor_real(&c, 4);
         t->predicted[step] = (struct rows_prediction){{cursor_real(&c, 2), cursor_real(&c, 3)},
@@ -128,7 +142,8 @@ static int load_repetitions(struct rows *out, struct store *s, struct err *e)
     struct cursor c = cursor_open(s,
                                   "SELECT r.trial, r.id, r.pass, r.warmup, r.tokens_hash, r.started_ns, r.ordinal, "
                                   "r.prefill_ns / 1e6, r.wall_ns / 1e6, row_number() OVER (ORDER BY r.id) - "
-                                  "row_number() OVER (PARTITION BY r.trial ORDER BY r.id) AS visit FROM repetition r "
+                                  "row_number() OVER (PARTITION BY r.trial ORDER BY r.id) AS visit, r.page_faults_minor + "
+                                  "r.page_faults_major FROM repetition r "
                                   "JOIN trial t ON t.id = r.trial WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
                                   out->run, e);
     char pass[32];
@@ -152,10 +167,11 @@ static int load_repetitions(struct rows *out, struct store *s, struct err *e)
         r->bare[0] = cursor_real(&c, 7);
         r->bare[1] = cursor_real(&c, 8) - r->bare[0];
         r->energy[0] = r->energy[1] = NAN;
-        r->ms = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
-        r->sample_ms = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
+        r->faults = cursor_real(&c, 10);
+        r->ms = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
+        r->sample_ms = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
         for (int m = 0; m < ROWS_METRICS; m++)
-            r->counted[m] = cursor_nans(&c, t->axis[ROWS_NEW_TOKENS]);
+            r->counted[m] = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
     }
     return cursor_close(&c);
 }
@@ -186,7 +202,7 @@ static int load_steps(struct rows *out, struct store *s, struct err *e)
     while (cursor_next(&c)) {
         struct rows_repetition *r = place_find(out, &at, cursor_int64(&c, 0));
         int step = cursor_int(&c, 1);
-        if (!r || step < 0 || step >= out->trial[at.trial].axis[ROWS_NEW_TOKENS])
+        if (!r || step < 0 || step >= out->trial[at.trial].axis[AXIS_NEW_TOKENS])
             continue;
         r->ms[step] = cursor_real(&c, 2);
         r->sample_ms[step] = cursor_real(&c, 3);
@@ -211,7 +227,7 @@ static int load_readings(struct rows *out, struct store *s, struct err *e)
         struct rows_trial *t = &out->trial[at.trial];
         int step = cursor_int(&c, 1), m = cursor_int(&c, 2) ? ROWS_BYTES : ROWS_FLOPS;
         double value = cursor_real(&c, 3);
-        if (step < 0 || step >= t->axis[ROWS_NEW_TOKENS])
+        if (step < 0 || step >= t->axis[AXIS_NEW_TOKENS])
             continue;
         if (isnan(value) && !t->why[m][0])
             cursor_text(&c, 5, t->why[m], sizeof t->why[m]);
@@ -361,12 +377,17 @@ void rows_free(struct rows *r)
     *r = (struct rows){0};
 }
 
-const struct rows_roof *rows_find_roof(const struct rows *r, const char *name)
+const struct rows_roof *rows_find_roof(const struct rows *r, const char *name, int threads)
 {
     for (int i = 0; i < r->roofs; i++)
-        if (r->roof[i].threads == r->threads && strcmp(r->roof[i].name, name) == 0)
+        if (r->roof[i].threads == threads && strcmp(r->roof[i].name, name) == 0)
             return &r->roof[i];
     return NULL;
+}
+
+int rows_usual(const struct rows *r, enum axis a)
+{
+    return a == AXIS_PROMPT_TOKENS ? r->prompt_ids : a == AXIS_THREADS ? r->threads : axes[a].usual;
 }
 
 const struct rows_repetition *rows_first_stepped(const struct rows_trial *t)

@@ -8,10 +8,6 @@
 #include <stdint.h>
 
 #include "store.h"
-#include "strategy.h"
-
-enum rows_axis { ROWS_KV_CACHE, ROWS_BATCH, ROWS_PROMPT_TOKENS, ROWS_NEW_TOKENS, ROWS_STRATEGY, ROWS_AXES };
-extern const char *const rows_axis_names[ROWS_AXES]; /* "kv_cache", ... as suites spell them */
 
 /* Work that is both predicted and counted. Bytes are what must come from memory: the counter sees reads only, so the analytic
  * side is weights + cached keys and values read. */
@@ -30,6 +26,7 @@ struct rows_repetition {
     bool warmup;
     double bare[2];   /* of pass 'bare': ms of prefill, of all decode steps; else NAN */
     double energy[2]; /* J of prefill, of all decode steps; NAN: not wholly measured */
+    double faults;    /* pages, minor and major; NAN: not recorded */
     char tokens_hash[24];
     double *ms;                    /* [new_tokens], by step; NAN: no such row */
     double *sample_ms;             /* [new_tokens]: the part of it that chose the token */
@@ -38,8 +35,13 @@ struct rows_repetition {
 
 struct rows_trial {
     int64_t id;
-    int axis[ROWS_AXES];               /* strategy: enum strategy */
-    int rows;                          /* of each pass and of the KV cache */
+    int axis[AXIS_COUNT];      /* as counted: prompt_tokens and threads are never 0 */
+    bool recorded[AXIS_COUNT]; /* false: an old run did not keep it, axis has the usual value */
+    int rows;                  /* of each pass and of the KV cache */
+    char arithmetic[8];        /* "f32", "bf16", "int8": of products with weights */
+    char attention_arithmetic[8];
+    double weight_bytes;
+    struct store_accuracy accuracy;    /* positions 0: not measured */
     int unconverged;                   /* -1: not decided */
     struct rows_prediction *predicted; /* [new_tokens] */
     struct rows_repetition *rep;
@@ -61,7 +63,7 @@ struct rows_roof {
     int rounds;
 };
 
-struct rows_cache { /* what the run's threads can hold together */
+struct rows_cache { /* what all of the run's threads can hold together */
     char level[8];  /* "l2", "l3" */
     double bytes;
 };
@@ -88,8 +90,11 @@ enum { ROWS_STEPS_MAX = 1 << 20 }; /* more new tokens than this is not a run of 
 int rows_load(struct rows *out, struct store *s, int64_t run, struct err *e);
 void rows_free(struct rows *r);
 
-/* The roof of that name at the run's thread count, or NULL. */
-const struct rows_roof *rows_find_roof(const struct rows *r, const char *name);
+/* The roof of that name at that thread count, or NULL. */
+const struct rows_roof *rows_find_roof(const struct rows *r, const char *name, int threads);
+
+/* What an axis has where nothing else was asked for: the text's own length, all of the run's threads. */
+int rows_usual(const struct rows *r, enum axis a);
 
 /* The first repetition that has rows of its steps; the first of all where none has. */
 const struct rows_repetition *rows_first_stepped(const struct rows_trial *t);

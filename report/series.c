@@ -47,9 +47,9 @@ struct sample series_sample(struct figures *f, enum series_metric m, enum series
     }
 }
 
-bool series_same_arm(const struct rows_trial *a, const struct rows_trial *b, enum rows_axis along)
+bool series_same_arm(const struct rows_trial *a, const struct rows_trial *b, enum axis along)
 {
-    for (int i = 0; i < ROWS_AXES; i++)
+    for (int i = 0; i < AXIS_COUNT; i++)
         if (i != (int)along && a->axis[i] != b->axis[i])
             return false;
     return true;
@@ -68,7 +68,7 @@ static void insert(struct series *s, int trial, double x, struct sample y)
     s->trial[at] = trial;
 }
 
-int series_init(struct series *out, const struct rows *r, struct figures *f, int of, enum rows_axis along, enum series_metric m,
+int series_init(struct series *out, const struct rows *r, struct figures *f, int of, enum axis along, enum series_metric m,
                 struct err *e)
 {
     *out = (struct series){.source = series_common_source(&f[of], &f[of], m)};

@@ -18,7 +18,7 @@ enum series_source series_common_source(const struct figures *a, const struct fi
 struct sample series_sample(struct figures *f, enum series_metric m, enum series_source source);
 
 /* Equal in every axis but `along`. */
-bool series_same_arm(const struct rows_trial *a, const struct rows_trial *b, enum rows_axis along);
+bool series_same_arm(const struct rows_trial *a, const struct rows_trial *b, enum axis along);
 
 struct series {
     int *trial;                /* indices, by rising x */
@@ -28,7 +28,7 @@ struct series {
 };
 
 /* The trials of trial `of`'s arm that have a value. The owner calls series_free. ERR_MEMORY. */
-int series_init(struct series *out, const struct rows *r, struct figures *f, int of, enum rows_axis along, enum series_metric m,
+int series_init(struct series *out, const struct rows *r, struct figures *f, int of, enum axis along, enum series_metric m,
                 struct err *e);
 void series_free(struct series *s);
 

@@ -26,6 +26,7 @@ enum sql {
     SQL_ADD_CALIBRATION,
     SQL_ADD_TRIAL,
     SQL_SET_TRIAL,
+    SQL_ADD_ACCURACY,
     SQL_ADD_PREDICTION,
     SQL_ADD_OP,
     SQL_ADD_REPETITION,
@@ -58,9 +59,12 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_ADD_CALIBRATION] =
         "INSERT INTO calibration(run, metric, probe, event, kernel, expected, measured, rel_error, rel_limit, "
         "accepted, why) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_ADD_TRIAL] = "INSERT INTO trial(run, ordinal, kv_cache, batch, prompt_tokens, new_tokens, kv_bytes_formula, "
-                      "kv_bytes_allocated, strategy, sampling, rows) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_TRIAL] =
+        "INSERT INTO trial(kv_cache, batch, prompt_tokens, new_tokens, strategy, dtype, kv_dtype, threads, gemm, attention, "
+        "run, ordinal, rows, sampling, arithmetic, attention_arithmetic, weight_bytes, kv_bytes_formula, kv_bytes_allocated) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", /* the axes first, in the order of enum axis */
     [SQL_SET_TRIAL] = "UPDATE trial SET kv_bytes_allocated = ?, unconverged = ? WHERE id = ?",
+    [SQL_ADD_ACCURACY] = "INSERT INTO accuracy(trial, positions, max_error, mean_error, spread, top1) VALUES(?, ?, ?, ?, ?, ?)",
     [SQL_ADD_PREDICTION] = "INSERT INTO prediction(trial, step, phase, flops, weight_bytes, kv_read_bytes, kv_write_bytes, "
                            "roof_ns) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_OP] = "INSERT INTO op(trial, step, steps, op, flops, bytes, write_bytes) VALUES(?, ?, ?, ?, ?, ?, ?)",
@@ -285,19 +289,21 @@ int store_add_calibration(struct store *s, int64_t run, const struct store_calib
 
 int store_add_trial(struct store *s, int64_t run, const struct store_trial *t, int64_t *id, struct err *e)
 {
-    const struct bind b[] = {integer(run),
-                             integer(t->ordinal),
-                             string(t->kv_cache ? "on" : "off"),
-                             integer(t->batch),
-                             integer(t->prompt_tokens),
-                             integer(t->new_tokens),
-                             integer(t->kv_bytes_formula),
-                             integer_or_null(t->kv_bytes_allocated),
-                             string(t->strategy),
-                             string(t->sampling),
-                             integer(t->rows)};
-    int code = PERFORM(s, SQL_ADD_TRIAL, b, e);
+    const struct bind others[] = {integer(run),
+                                  integer(t->ordinal),
+                                  integer(t->rows),
+                                  string(t->sampling),
+                                  string(t->arithmetic),
+                                  string(t->attention_arithmetic),
+                                  integer(t->weight_bytes),
+                                  integer(t->kv_bytes_formula),
+                                  integer_or_null(t->kv_bytes_allocated)};
+    struct bind b[AXIS_COUNT + sizeof others / sizeof *others];
 
+    for (int a = 0; a < AXIS_COUNT; a++)
+        b[a] = axes[a].words ? string(axes[a].words[t->axis[a]]) : integer(t->axis[a]);
+    memcpy(b + AXIS_COUNT, others, sizeof others);
+    int code = PERFORM(s, SQL_ADD_TRIAL, b, e);
     if (code == 0)
         *id = sqlite3_last_insert_rowid(s->db);
     return code;
@@ -308,6 +314,14 @@ int store_set_trial(struct store *s, int64_t trial, int64_t kv_bytes_allocated, 
     const struct bind b[] = {integer_or_null(kv_bytes_allocated), integer(unconverged), integer(trial)};
 
     return PERFORM(s, SQL_SET_TRIAL, b, e);
+}
+
+int store_add_accuracy(struct store *s, int64_t trial, const struct store_accuracy *a, struct err *e)
+{
+    const struct bind b[] = {integer(trial),      integer(a->positions), real(a->max_error),
+                             real(a->mean_error), real(a->spread),       real(a->top1)};
+
+    return PERFORM(s, SQL_ADD_ACCURACY, b, e);
 }
 
 int store_add_prediction(struct store *s, int64_t trial, const struct store_prediction *p, struct err *e)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "axis.h"
 #include "err.h"
 
 struct store;
@@ -63,13 +64,24 @@ int store_add_calibration(struct store *s, int64_t run, const struct store_calib
 
 struct store_trial {
     int ordinal;
-    bool kv_cache;
-    int batch, rows, prompt_tokens, new_tokens;
-    const char *strategy, *sampling;              /* sampling: the settings in words, NULL for greedy */
+    int axis[AXIS_COUNT]; /* of this trial: prompt_tokens and threads as counted, never 0 */
+    int rows;
+    const char *sampling;                         /* the settings in words, NULL for greedy */
+    const char *arithmetic;                       /* "f32", "bf16", "int8": in what products with weights are computed */
+    const char *attention_arithmetic;             /* the same of attention: "f32", "bf16" */
+    int64_t weight_bytes;                         /* of the model as this trial has it in memory */
     int64_t kv_bytes_formula, kv_bytes_allocated; /* allocated < 0: NULL */
 };
 int store_add_trial(struct store *s, int64_t run, const struct store_trial *t, int64_t *id, struct err *e);
 int store_set_trial(struct store *s, int64_t trial, int64_t kv_bytes_allocated, bool unconverged, struct err *e);
+
+/* A trial's logits at every position of a prompt, against those of the same model in float32. */
+struct store_accuracy {
+    int positions;
+    double max_error, mean_error, spread; /* absolute; spread: standard deviation of the float32 logits */
+    double top1;                          /* share of positions with the same largest logit */
+};
+int store_add_accuracy(struct store *s, int64_t trial, const struct store_accuracy *a, struct err *e);
 
 struct store_prediction {
     int step;

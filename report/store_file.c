@@ -20,7 +20,7 @@
 enum { APPLICATION_ID = 0x62656e63, BUSY_MS = 10000 }; /* "benc" */
 
 /* Migration i takes a file from user_version i to i + 1; in a transaction of its own. */
-static const char *const migrations[] = {embedded_schema, embedded_schema_2, embedded_schema_3};
+static const char *const migrations[] = {embedded_schema, embedded_schema_2, embedded_schema_3, embedded_schema_4};
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
 struct sqlite3 *store_handle(struct store *s)

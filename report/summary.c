@@ -11,8 +11,9 @@
 
 #include "number.h"
 #include "summary_parts.h"
+#include "words.h"
 
-enum { WIDTH = 100, CELL = 32, COLUMNS_MAX = 12, HASH_SHOWN = 12, FILES_SHOWN = 4 };
+enum { WIDTH = SUMMARY_WIDTH, HASH_SHOWN = 12, FILES_SHOWN = 4 };
 
 /* --- reading the document --- */
 
@@ -79,208 +80,101 @@ static void put_line(struct text *out, int indent, const char *s)
     put_wrapped(out, s, indent, indent + 2);
 }
 
-/* --- the table --- */
-
-typedef void column_fn(const json_t *trial, char *cell);
-
-static void cell_number(char *cell, double v, int digits)
-{
-    char b[NUMBER_TEXT];
-
-    snprintf(cell, CELL, "%.*s", CELL - 1, number_text(b, v, digits));
-}
-
-static void cell_kv(const json_t *trial, char *cell)
-{
-    snprintf(cell, CELL, "%.8s%s", word(trial, "kv_cache"), json_is_true(at(trial, "unconverged")) ? "*" : "");
-}
-
-static void cell_strategy(const json_t *trial, char *cell)
-{
-    snprintf(cell, CELL, "%.16s", word(trial, "strategy"));
-}
-
-static void cell_batch(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(trial, "batch"), 1);
-}
-
-static void cell_prompt(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(trial, "prompt_tokens"), 1);
-}
-
-static void cell_new(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(trial, "new_tokens"), 1);
-}
-
-static void cell_prefill_ms(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(at(at(trial, "prefill"), "ms"), "median"), 3);
-}
-
-static void cell_prefill_rate(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(at(trial, "prefill"), "tokens_per_s"), 3);
-}
-
-static void cell_decode_ms(const json_t *trial, char *cell)
-{
-    const json_t *ms = at(at(trial, "decode"), "ms");
-    char m[NUMBER_TEXT], lo[NUMBER_TEXT], hi[NUMBER_TEXT];
-
-    number_text(m, number(ms, "median"), 3);
-    if (isfinite(number(ms, "lo")))
-        snprintf(cell, CELL, "%.9s [%.8s, %.8s]", m, number_text(lo, number(ms, "lo"), 3),
-                 number_text(hi, number(ms, "hi"), 3));
-    else
-        snprintf(cell, CELL, "%.9s", m);
-}
-
-static void cell_decode_rate(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(at(trial, "decode"), "tokens_per_s"), 3);
-}
-
-static void cell_gflops(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(at(at(trial, "decode"), "verdict"), "gflops"), 3);
-}
-
-static void cell_gbps(const json_t *trial, char *cell)
-{
-    cell_number(cell, number(at(at(trial, "decode"), "verdict"), "gbps"), 3);
-}
-
-static void cell_roof(const json_t *trial, char *cell)
-{
-    double efficiency = number(at(at(trial, "decode"), "verdict"), "efficiency");
-
-    snprintf(cell, CELL, isfinite(efficiency) ? "%.0f %%" : "-", 100 * efficiency);
-}
-
-static const struct {
-    const char *title;
-    column_fn *fill;
-} columns[] = {
-    {"kv", cell_kv},
-    {"choice", cell_strategy},
-    {"batch", cell_batch},
-    {"prompt", cell_prompt},
-    {"new", cell_new},
-    {"prefill ms", cell_prefill_ms},
-    {"tok/s", cell_prefill_rate},
-    {"decode ms/step", cell_decode_ms},
-    {"tok/s", cell_decode_rate},
-    {"GFLOP/s", cell_gflops},
-    {"GB/s", cell_gbps},
-    {"roof", cell_roof},
-};
-_Static_assert(sizeof columns / sizeof *columns == COLUMNS_MAX, "one width a column");
-
-static void fill_cell(int column, const json_t *trial, char *cell)
-{
-    if (trial)
-        columns[column].fill(trial, cell);
-    else
-        snprintf(cell, CELL, "%s", columns[column].title);
-}
-
-/* With two spaces between the columns. */
-static bool fits_wide(const int *width)
-{
-    int sum = 0;
-
-    for (int c = 0; c < COLUMNS_MAX; c++)
-        sum += width[c] ? width[c] + 2 : 0;
-    return sum <= WIDTH;
-}
-
-static void put_row(struct text *out, const json_t *trial, const int *width)
-{
-    int gap = fits_wide(width) ? 2 : 1;
-    char cell[CELL];
-
-    for (int c = 0; c < COLUMNS_MAX; c++) {
-        if (!width[c])
-            continue;
-        fill_cell(c, trial, cell);
-        text_printf(out, "%*s%*s", gap, "", width[c], cell);
-    }
-    text_puts(out, "\n");
-}
+/* --- sentences --- */
 
 static bool is_greedy(const json_t *trial)
 {
     return strcmp(word(trial, "strategy"), "greedy") == 0;
 }
 
-static void put_table(struct text *out, const json_t *trials)
-{
-    int width[COLUMNS_MAX] = {0};
-    bool batches = false, choices = false, unconverged = false;
-    char cell[CELL];
-    const json_t *t;
-    size_t i;
-
-    json_array_foreach(trials, i, t)
-    {
-        batches = batches || number(t, "batch") != 1;
-        choices = choices || !is_greedy(t);
-        unconverged = unconverged || json_is_true(at(t, "unconverged"));
-    }
-    for (int c = 0; c < COLUMNS_MAX; c++) {
-        if ((columns[c].fill == cell_batch && !batches) || (columns[c].fill == cell_strategy && !choices))
-            continue;
-        width[c] = (int)strlen(columns[c].title);
-        json_array_foreach(trials, i, t)
-        {
-            fill_cell(c, t, cell);
-            width[c] = (int)strlen(cell) > width[c] ? (int)strlen(cell) : width[c];
-        }
-    }
-    put_row(out, NULL, width);
-    json_array_foreach(trials, i, t) put_row(out, t, width);
-    text_puts(out, "  GFLOP/s, GB/s, roof: of decode; [95 % interval of the median]\n");
-    if (unconverged)
-        text_puts(out, "  * the time budget ended before the interval was as narrow as the suite asks\n");
-}
-
-/* --- sentences --- */
-
-static void put_roofs(struct text *out, const json_t *roofs)
+/* Of one thread count; false when there are none. */
+static bool put_roofs_of(struct text *out, const json_t *roofs, double threads, bool named)
 {
     struct text line = {0};
     char v[NUMBER_TEXT], lo[NUMBER_TEXT], hi[NUMBER_TEXT];
     const json_t *r;
     size_t i;
+    int shown = 0;
 
-    text_puts(&line, "roofs:");
+    text_puts(&line, "roofs");
+    if (named)
+        text_printf(&line, " with %.0f thread%s", threads, threads == 1 ? "" : "s");
+    text_puts(&line, ":");
     json_array_foreach(roofs, i, r)
     {
-        text_printf(&line, "%s %s %s", i ? "," : "", word(r, "name"), number_text(v, number(r, "value") / 1e9, 3));
+        if (number(r, "threads") != threads)
+            continue;
+        text_printf(&line, "%s %s %s", shown++ ? "," : "", word(r, "name"), number_text(v, number(r, "value") / 1e9, 3));
         if (json_integer_value(at(r, "n")) > 1)
             text_printf(&line, " [%s, %s]", number_text(lo, number(r, "lo") / 1e9, 3),
                         number_text(hi, number(r, "hi") / 1e9, 3));
         text_printf(&line, " G%s", word(r, "unit"));
     }
-    text_puts(&line, json_array_size(roofs) ? "" : " none measured");
-    put_line(out, 0, line.data);
+    if (shown)
+        put_line(out, 0, line.data);
     text_free(&line);
+    return shown > 0;
 }
 
-/* Trials whose verdicts may share a sentence: decode by its arm, prefill by its length, both by the rows of their passes. */
-static bool same_verdict(const json_t *a, const json_t *b, const char *phase)
+/* Those of all the run's threads first. */
+static void put_roofs(struct text *out, const json_t *document)
 {
+    const json_t *roofs = at(document, "roofs"), *r, *q;
+    double all = number(at(document, "run"), "threads");
+    bool any = false, others = false;
+    size_t i, k;
+
+    json_array_foreach(roofs, i, r) others = others || number(r, "threads") != all;
+    any = put_roofs_of(out, roofs, all, others);
+    json_array_foreach(roofs, i, r)
+    {
+        bool first = number(r, "threads") != all;
+        json_array_foreach(roofs, k, q) first = first && (k >= i || number(q, "threads") != number(r, "threads"));
+        any = (first && put_roofs_of(out, roofs, number(r, "threads"), true)) || any;
+    }
+    if (!any)
+        put_line(out, 0, "roofs: none measured");
+}
+
+static const char *kind_of(const json_t *trial, const char *phase)
+{
+    return word(at(at(trial, phase), "verdict"), "kind");
+}
+
+/* Trials whose verdicts may share a sentence: decode by its arm, prefill by its length, both by the rows of their passes and
+ * by how the engine computes; where that would be too many sentences, all of a kind. */
+static bool same_verdict(const json_t *a, const json_t *b, const char *phase, bool brief)
+{
+    static const char *const engine[] = {"dtype", "kv_dtype", "threads", "gemm", "attention", "rows"};
     const char *key = strcmp(phase, "prefill") == 0 ? "prompt_tokens" : "kv_cache";
 
-    return json_equal(at(a, key), at(b, key)) && json_equal(at(a, "rows"), at(b, "rows")) &&
-           strcmp(word(at(at(a, phase), "verdict"), "kind"), word(at(at(b, phase), "verdict"), "kind")) == 0;
+    if (strcmp(kind_of(a, phase), kind_of(b, phase)) != 0)
+        return false;
+    for (size_t i = 0; !brief && i < sizeof engine / sizeof *engine; i++)
+        if (!json_equal(at(a, engine[i]), at(b, engine[i])))
+            return false;
+    return brief || json_equal(at(a, key), at(b, key));
+}
+
+enum { SENTENCES_MAX = 8 }; /* a phase; more are too many to be read */
+
+static bool many_verdicts(const json_t *trials, const char *phase)
+{
+    const json_t *t, *other;
+    size_t i, k;
+    int groups = 0;
+
+    json_array_foreach(trials, i, t)
+    {
+        bool first = json_is_object(at(t, phase));
+        json_array_foreach(trials, k, other) first = first && (k >= i || !same_verdict(other, t, phase, false));
+        groups += first;
+    }
+    return groups > SENTENCES_MAX;
 }
 
 /* The sentence of the group's last trial (the longest generation), and whom it stands for. */
-static void put_verdict(struct text *out, const json_t *trials, size_t first, const char *phase)
+static void put_verdict(struct text *out, const json_t *trials, size_t first, const char *phase, bool brief)
 {
     struct text line = {0};
     const json_t *head = json_array_get(trials, first), *last = head, *t;
@@ -289,7 +183,7 @@ static void put_verdict(struct text *out, const json_t *trials, size_t first, co
 
     json_array_foreach(trials, i, t)
     {
-        if (!same_verdict(head, t, phase))
+        if (!json_is_object(at(t, phase)) || !same_verdict(head, t, phase, brief))
             continue;
         if (i < first)
             return;
@@ -315,8 +209,10 @@ static void put_verdicts(struct text *out, const json_t *trials)
     const json_t *t;
     size_t i;
 
-    for (int p = 0; p < 2; p++)
-        json_array_foreach(trials, i, t) if (json_is_object(at(t, phases[p]))) put_verdict(out, trials, i, phases[p]);
+    for (int p = 0; p < 2; p++) {
+        bool brief = many_verdicts(trials, phases[p]);
+        json_array_foreach(trials, i, t) if (json_is_object(at(t, phases[p]))) put_verdict(out, trials, i, phases[p], brief);
+    }
 }
 
 /* What choosing takes of a decode step; of greedy trials the longest stands for all. */
@@ -348,8 +244,9 @@ static void put_choosing(struct text *out, const json_t *trials)
 }
 
 /* One line an arm: its fits stand next to each other in the document. */
-static void put_growth(struct text *out, const json_t *fits)
+static void put_growth(struct text *out, const json_t *document)
 {
+    const json_t *fits = at(document, "fits");
     struct text line = {0};
     const json_t *f;
     size_t i;
@@ -361,8 +258,7 @@ static void put_growth(struct text *out, const json_t *fits)
             line.len = 0;
             text_printf(&line, "growth with new tokens T, kv_cache=%s prompt=%.0f", word(arm, "kv_cache"),
                         number(arm, "prompt_tokens"));
-            if (!is_greedy(arm))
-                text_printf(&line, " strategy=%s", word(arm, "strategy"));
+            words_unusual(&line, at(document, "axes"), arm, " ");
             text_puts(&line, ": ");
         }
         text_printf(&line, "%s ~ T^%.2f", word(f, "metric"), number(f, "exponent"));
@@ -432,27 +328,53 @@ static void put_counted(struct text *out, const json_t *trials)
     text_free(&line);
 }
 
+static const struct {
+    const char *result, *shown;
+} result_names[] = {{"held", "HELD"}, {"not held", "NOT HELD"}, {"undecided", "UNDECIDED"}, {"-", "not judged"}};
+enum { RESULT_NAMES = sizeof result_names / sizeof *result_names, CLAIMS_COUNTED = 6 };
+
+static int result_of(const json_t *claim)
+{
+    int k = 0;
+
+    while (k < RESULT_NAMES - 1 && strcmp(result_names[k].result, word(claim, "result")) != 0)
+        k++;
+    return k;
+}
+
+/* More than a few are counted at the end, where the eye is. */
+static void put_claim_counts(struct text *out, const json_t *claims)
+{
+    int count[RESULT_NAMES] = {0}, shown = 0;
+    const json_t *c;
+    size_t i;
+
+    json_array_foreach(claims, i, c) count[result_of(c)]++;
+    if (i <= CLAIMS_COUNTED)
+        return;
+    text_printf(out, "%zu claims:", i);
+    for (int k = 0; k < RESULT_NAMES; k++)
+        if (count[k])
+            text_printf(out, "%s %d %s", shown++ ? "," : "", count[k],
+                        k < RESULT_NAMES - 1 ? result_names[k].result : "not judged");
+    text_puts(out, "\n");
+}
+
 static void put_claims(struct text *out, const json_t *claims)
 {
-    static const struct {
-        const char *result, *shown;
-    } names[] = {{"held", "HELD"}, {"not held", "NOT HELD"}, {"undecided", "UNDECIDED"}, {"-", "not judged"}};
     const json_t *c;
     size_t i;
 
     json_array_foreach(claims, i, c)
     {
-        const char *shown = "?";
-        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-            if (strcmp(names[k].result, word(c, "result")) == 0)
-                shown = names[k].shown;
-        text_printf(out, "%-10s ", shown);
+        text_printf(out, "%-10s ", result_names[result_of(c)].shown);
         put_wrapped(out, word(c, "text"), 11, 11);
         if (json_is_string(at(c, "evidence"))) {
             text_printf(out, "%11s", "");
             put_wrapped(out, word(c, "evidence"), 11, 11);
         }
     }
+    put_claim_counts(out, claims);
 }
 
 static void put_head(struct text *out, const json_t *document)
@@ -502,13 +424,15 @@ void summary_text(const json_t *document, struct text *out)
     put_head(out, document);
     put_loading(out, document);
     text_puts(out, "\n");
-    put_table(out, trials);
+    summary_table(out, document);
     text_puts(out, "\n");
-    put_roofs(out, at(document, "roofs"));
+    put_roofs(out, document);
     put_verdicts(out, trials);
     put_choosing(out, trials);
-    put_growth(out, at(document, "fits"));
+    put_growth(out, document);
     put_counted(out, trials);
+    summary_weights(out, document);
+    summary_accuracy(out, document);
     summary_energy(out, trials);
     summary_ops(out, trials);
     summary_costs(out, at(document, "overhead"));

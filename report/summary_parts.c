@@ -14,6 +14,10 @@ enum { CELL = 48 };
 
 static const char *const phases[] = {"prefill", "decode"};
 
+/* What the logits depend on. */
+static const char *const accuracy_axes[] = {"dtype", "kv_dtype", "gemm", "attention"};
+enum { ACCURACY_AXES = sizeof accuracy_axes / sizeof *accuracy_axes };
+
 /* --- what measuring costs --------------------------------------------------------------------------------------------------
  */
 
@@ -157,6 +161,93 @@ void summary_ops(struct text *out, const json_t *trials)
 
     for (int p = 0; t && p < 2; p++)
         put_phase(out, t, phases[p]);
+}
+
+/* --- types -----------------------------------------------------------------------------------------------------------------
+ */
+
+/* Of trials that agree in those axes the first alone stands for all. */
+static bool is_first(const json_t *trials, size_t trial, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < trial; i++) {
+        bool same = true;
+        for (size_t k = 0; k < n; k++)
+            same = same && json_equal(json_object_get(json_array_get(trials, i), names[k]),
+                                      json_object_get(json_array_get(trials, trial), names[k]));
+        if (same)
+            return false;
+    }
+    return true;
+}
+
+void summary_weights(struct text *out, const json_t *document)
+{
+    static const char *const by[] = {"dtype", "arithmetic"};
+    const json_t *trials = json_object_get(document, "trials");
+    struct text line = {0};
+    char dtype[WORDS_MAX], mb[NUMBER_TEXT];
+    bool other = false;
+    json_t *t;
+    size_t i;
+    int shown = 0;
+
+    text_puts(&line, "weights in memory:");
+    json_array_foreach((json_t *)trials, i, t)
+    {
+        other = other || words_is_unusual(json_object_get(document, "axes"), t, "dtype");
+        if (!is_first(trials, i, by, 2))
+            continue;
+        const char *arithmetic = words_string_at(t, "arithmetic");
+        text_printf(&line, "%s %s %s MB, computed in %s", shown++ ? ";" : "", words_axis(dtype, t, "dtype"),
+                    number_text(mb, words_number_at(t, "weight_bytes") / 1e6, 3), arithmetic ? arithmetic : "?");
+    }
+    if (other) {
+        summary_clean(out, line.data, line.len);
+        text_puts(out, "\n");
+    }
+    text_free(&line);
+}
+
+static void put_accuracy(struct text *out, const json_t *document, const json_t *trial)
+{
+    const json_t *a = json_object_get(trial, "accuracy");
+    double spread = words_number_at(a, "spread"), max = words_number_at(a, "max_error");
+    double mean = words_number_at(a, "mean_error");
+    struct text name = {0};
+    char dtype[WORDS_MAX], b[4][NUMBER_TEXT];
+
+    text_puts(&name, words_axis(dtype, trial, "dtype"));
+    for (size_t i = 1; i < ACCURACY_AXES; i++)
+        if (words_is_unusual(json_object_get(document, "axes"), trial, accuracy_axes[i]))
+            text_printf(&name, " %s=%s", accuracy_axes[i], words_axis(dtype, trial, accuracy_axes[i]));
+    text_puts(out, "  ");
+    summary_clean(out, name.data, name.len);
+    text_printf(out, "%*s%10s %10s  %8s %%  %8s %%  %8.1f %%\n", name.len < 34 ? 34 - (int)name.len : 1, "",
+                number_text(b[0], max, 3), number_text(b[1], mean, 3), number_text(b[2], 100 * max / spread, 2),
+                number_text(b[3], 100 * mean / spread, 2), 100 * words_number_at(a, "top1"));
+    text_free(&name);
+}
+
+void summary_accuracy(struct text *out, const json_t *document)
+{
+    const json_t *trials = json_object_get(document, "trials");
+    json_t *t;
+    size_t i;
+    int shown = 0;
+
+    json_array_foreach((json_t *)trials, i, t)
+    {
+        const json_t *a = json_object_get(t, "accuracy");
+        if (!json_is_object(a) || !is_first(trials, i, accuracy_axes, ACCURACY_AXES))
+            continue;
+        if (shown++ == 0) {
+            text_printf(out, "\nlogits against those in float32, over %.0f positions; spread: their standard deviation\n",
+                        words_number_at(a, "positions"));
+            text_printf(out, "  %-34s%10s %10s  %10s  %10s  %10s\n", "", "max error", "mean", "max/spread", "mean/spread",
+                        "same top");
+        }
+        put_accuracy(out, document, t);
+    }
 }
 
 /* --- energy ----------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,15 @@
 
 #include "text.h"
 
+enum { SUMMARY_WIDTH = 100 }; /* columns of the terminal */
+
+/* A line a trial. */
+void summary_table(struct text *out, const json_t *document);
+/* What the weights take in memory by type, where they were not all float32. */
+void summary_weights(struct text *out, const json_t *document);
+/* How far logits are from those in float32, where it was measured. */
+void summary_accuracy(struct text *out, const json_t *document);
+
 /* Bytes from the database, with control characters as '?'. */
 void summary_clean(struct text *out, const char *s, size_t n);
 

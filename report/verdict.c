@@ -35,20 +35,25 @@ static void say(struct verdict *v, const char *fmt, ...)
     va_end(ap);
 }
 
-/* What is missing for a verdict, or NULL. */
-static const char *missing(const struct verdict_input *in)
+/* Says what is missing for a verdict; false when nothing is. A roof of another thread count would be no ceiling. */
+static bool say_missing(struct verdict *v, const struct verdict_input *in)
 {
-    if (!(in->seconds > 0))
-        return "no timed repetition";
-    if (!(in->flops > 0) || !(in->bytes > 0))
-        return "its FLOPs or bytes are not known";
-    if (!(in->compute.value > 0))
-        return "no compute roof was measured";
-    if (!(in->bandwidth.value > 0) && !in->cache)
-        return "no bandwidth roof was measured";
-    if (!(in->efficiency > 0))
-        return "no repetition could be compared with a roof";
-    return NULL;
+    const struct verdict_roof *absent = !(in->compute.value > 0)                   ? &in->compute
+                                        : !(in->bandwidth.value > 0) && !in->cache ? &in->bandwidth
+                                                                                   : NULL;
+    const char *why = !(in->seconds > 0)                     ? "no timed repetition"
+                      : !(in->flops > 0) || !(in->bytes > 0) ? "its FLOPs or bytes are not known"
+                      : !absent && !(in->efficiency > 0)     ? "no repetition could be compared with a roof"
+                                                             : NULL;
+
+    if (!why && !absent)
+        return false;
+    say(v, "%s has no verdict: ", in->phase);
+    if (why)
+        say(v, "%s", why);
+    else
+        say(v, "the roof '%s' was not measured with %d thread%s", absent->name, in->threads, in->threads == 1 ? "" : "s");
+    return true;
 }
 
 double verdict_roof_seconds(double flops, double bytes, double peak, double bandwidth)
@@ -144,19 +149,16 @@ static void say_verdict(struct verdict *v, const struct verdict_input *in)
 }
 
 /* The highest round of its roof would not explain it either. */
-static bool is_above(const struct verdict *v, const struct verdict_input *in)
+bool verdict_impossible(double efficiency, double lo, const struct verdict_roof *roof)
 {
-    const struct verdict_roof *limit = memory_limits(v) ? &in->bandwidth : &in->compute;
-    double spread = limit->hi > limit->value ? limit->value / limit->hi : 1;
+    double spread = roof->hi > roof->value ? roof->value / roof->hi : 1;
 
-    if (!isfinite(v->efficiency_lo))
-        return v->efficiency * spread > VERDICT_EFFICIENCY_MAX;
-    return v->efficiency_lo * spread > 1;
+    return isfinite(lo) ? lo * spread > 1 : efficiency * spread > VERDICT_EFFICIENCY_MAX;
 }
 
 static enum verdict_kind kind_of(const struct verdict *v, const struct verdict_input *in)
 {
-    if (is_above(v, in))
+    if (verdict_impossible(v->efficiency, v->efficiency_lo, memory_limits(v) ? &in->bandwidth : &in->compute))
         return VERDICT_ABOVE;
     if (!isfinite(v->margin)) /* in a cache without a roof */
         return v->efficiency < efficient ? VERDICT_UNKNOWN : VERDICT_COMPUTE;
@@ -185,9 +187,8 @@ static unsigned open_kinds(const struct verdict *v)
 void verdict_decide(struct verdict *out, const struct verdict_input *in)
 {
     const struct verdict_roof *c = &in->compute, *b = &in->bandwidth;
-    const char *lacking = missing(in);
 
-    *out = (struct verdict){.possible = ALL_OPEN, .counted = in->counted};
+    *out = (struct verdict){.possible = ALL_OPEN, .counted = in->counted, .compute = c->name, .bandwidth = b->name};
     out->ai = in->bytes > 0 ? in->flops / in->bytes : NAN;
     out->flop_rate = in->seconds > 0 ? in->flops / in->seconds : NAN;
     out->byte_rate = in->seconds > 0 ? in->bytes / in->seconds : NAN;
@@ -198,10 +199,8 @@ void verdict_decide(struct verdict *out, const struct verdict_input *in)
     out->margin_lo = out->ai / (c->hi / b->lo);
     out->margin_hi = out->ai / (c->lo / b->hi);
     out->efficiency = out->efficiency_lo = out->efficiency_hi = NAN;
-    if (lacking) {
-        say(out, "%s has no verdict: %s", in->phase, lacking);
+    if (say_missing(out, in))
         return;
-    }
     out->efficiency = in->efficiency;
     out->efficiency_lo = in->efficiency_lo;
     out->efficiency_hi = in->efficiency_hi;

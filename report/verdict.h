@@ -38,6 +38,7 @@ struct verdict_input {
     double seconds;                                  /* median */
     double efficiency, efficiency_lo, efficiency_hi; /* roof time / time: median and interval over the repetitions; NAN: none */
     struct verdict_roof compute, bandwidth;
+    int threads;        /* that the roofs must have been measured with */
     const char *cache;  /* the level that the data stays in, "" when which is not known; NULL: memory */
     double cache_bytes; /* its size; NAN: not known */
     double from_memory; /* share of the bytes that counters saw come from memory; NAN: not counted */
@@ -51,9 +52,13 @@ struct verdict {
     double margin_lo, margin_hi; /* the widest that the roofs' rounds allow */
     double efficiency, efficiency_lo, efficiency_hi;
     double compute_s, memory_s, flop_rate, byte_rate;
-    const char *roof; /* the name of the one that limits it; borrowed from the input. NULL: no verdict */
+    const char *roof;                /* the name of the one that limits it; borrowed from the input. NULL: no verdict */
+    const char *compute, *bandwidth; /* the names of both; borrowed */
     char sentence[512];
 };
+
+/* True when an efficiency cannot be: it is above 1 beyond its interval and the roof's spread. `lo` NAN: no interval. */
+bool verdict_impossible(double efficiency, double lo, const struct verdict_roof *roof);
 
 /* The time that the roofs explain: max(flops / peak, bytes / bandwidth). */
 double verdict_roof_seconds(double flops, double bytes, double peak, double bandwidth);

@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,6 +86,50 @@ const char *words_change(char buf[WORDS_MAX], double share)
         return words_value(buf, share, "");
     snprintf(buf, WORDS_MAX, "%+.2f %%", 100 * share);
     return buf;
+}
+
+const char *words_axis(char buf[WORDS_MAX], const json_t *of, const char *axis)
+{
+    const json_t *v = json_object_get(of, axis);
+
+    if (json_is_integer(v))
+        snprintf(buf, WORDS_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    else
+        snprintf(buf, WORDS_MAX, "%s", json_is_string(v) ? json_string_value(v) : "");
+    return buf;
+}
+
+bool words_is_unusual(const json_t *axes, const json_t *of, const char *axis)
+{
+    const json_t *value = words_at(of, axis);
+    json_t *a;
+    size_t i;
+
+    json_array_foreach((json_t *)axes, i, a)
+    {
+        const char *name = words_string_at(a, "name");
+        if (value && name && strcmp(name, axis) == 0)
+            return !json_equal(value, json_object_get(a, "usual"));
+    }
+    return false;
+}
+
+void words_unusual(struct text *out, const json_t *axes, const json_t *of, const char *before)
+{
+    static const char *const always[] = {"kv_cache", "prompt_tokens", "new_tokens"};
+    char b[WORDS_MAX];
+    json_t *a;
+    size_t i;
+
+    json_array_foreach((json_t *)axes, i, a)
+    {
+        const char *name = words_string_at(a, "name");
+        bool said = !name;
+        for (size_t k = 0; !said && k < sizeof always / sizeof *always; k++)
+            said = strcmp(always[k], name) == 0;
+        if (!said && words_is_unusual(axes, of, name))
+            text_printf(out, "%s%s=%s", before, name, words_axis(b, of, name));
+    }
 }
 
 void words_markdown(struct text *out, const char *bytes)

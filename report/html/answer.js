@@ -2,10 +2,9 @@
 // The top of the page: what was asked, of which model, on which machine, and then the answer in words before any chart.
 import {badge, h, missing, section, tag} from './dom.js';
 import {date, digits, known, list, ms, percent, rate, whole} from './format.js';
-import {armName, fitOf, machineName, mainTrials, pairs, shortLabel, strategyTrials} from './model.js';
+import {claims} from './claims.js';
+import {ENGINE_AXES, RESULT_TONE, armName, fitOf, machineName, mainTrials, pairs, shortLabel, strategyTrials, unusual, varyingAxes} from './model.js';
 import {themeButton} from './theme.js';
-
-const TONE = {held: 'good', 'not held': 'bad', undecided: 'open', failed: 'bad', interrupted: 'open'};
 
 const outcomeWords = (run) =>
   ({held: 'all claims held', 'not held': 'not every claim held', failed: 'the run failed', interrupted: 'interrupted'})[
@@ -28,7 +27,7 @@ export function header(doc) {
     null,
     h('div', {class: 'top'}, h('p', {class: 'kicker'}, `bench · suite ${run.suite} · run ${run.id}`), themeButton()),
     h('h1', null, run.question || run.suite),
-    h('p', {class: 'outcome'}, badge(outcomeWords(run), TONE[run.outcome] || 'open')),
+    h('p', {class: 'outcome'}, badge(outcomeWords(run), RESULT_TONE[run.outcome] || 'open')),
     h(
       'dl',
       {class: 'facts'},
@@ -56,6 +55,13 @@ export function unfinished(doc) {
   );
 }
 
+/* Of a run that compares ways of computing, the claims are the answer. */
+function claimsWords(doc) {
+  const held = doc.claims.filter((c) => c.result === 'held').length;
+  if (doc.claims.length < 2 || !varyingAxes(doc).some((name) => ENGINE_AXES.includes(name))) return null;
+  return [h('strong', null, `${held} of ${doc.claims.length} claims hold`), ' on this machine. '];
+}
+
 function oneArm(doc) {
   const t = mainTrials(doc)
     .filter((x) => known(x.total_ms?.median))
@@ -67,11 +73,12 @@ function oneArm(doc) {
   return h(
     'p',
     {class: 'lead'},
+    claimsWords(doc),
     t
       ? [
           `Generating ${t.new_tokens} tokens takes `,
           h('strong', null, ms(t.total_ms.median)),
-          ` with the ${armName(t.kv_cache)}.${other}`,
+          ` with the ${armName(t.kv_cache)}${unusual(doc, t).map((w) => `, ${w}`).join('')}.${other}`,
         ]
       : missing('No trial was measured to the end, so this run does not answer its question.'),
   );
@@ -174,7 +181,13 @@ function keyFigures(doc) {
       'timer',
     ),
     figure(rate(on.token_per_s), 'Whole request', shortLabel(on), 'timer'),
-    best || strategyTrials(doc).length < 2
+    !best && claimsWords(doc)
+      ? figure(
+          `${doc.claims.filter((c) => c.result === 'held').length} of ${doc.claims.length}`,
+          'Claims held',
+          'on this machine, in this run',
+        )
+      : best || strategyTrials(doc).length < 2
       ? figure(
           best && `${digits(best.speedup.median)}×`,
           'Speed-up by the cache',
@@ -185,15 +198,21 @@ function keyFigures(doc) {
   );
 }
 
-const strategyWords = (t) => (t.strategy === 'greedy' ? '' : `, ${t.strategy}`);
+const unusualWords = (doc, t, but) =>
+  unusual(doc, t, but)
+    .map((words) => `, ${words}`)
+    .join('');
 
 /* One line for every group of trials whose phase does the same kind of work, naming each kind of verdict with its range. */
 function boundLines(doc) {
   const groups = new Map();
   for (const t of doc.trials) {
     const of = [
-      ['prefill', `Prefill of ${t.prompt_tokens} tokens${t.rows > t.batch ? `, ${t.rows / t.batch} beams` : ''}`],
-      ['decode', `Decode, ${armName(t.kv_cache)}, after ${t.prompt_tokens} tokens${strategyWords(t)}`],
+      [
+        'prefill',
+        `Prefill of ${t.prompt_tokens} tokens${t.rows > t.batch ? `, ${t.rows / t.batch} beams` : ''}${unusualWords(doc, t, ['strategy'])}`,
+      ],
+      ['decode', `Decode, ${armName(t.kv_cache)}, after ${t.prompt_tokens} tokens${unusualWords(doc, t, [])}`],
     ];
     for (const [phase, name] of of) {
       const v = t[phase]?.verdict;
@@ -238,29 +257,70 @@ function boundWords(group, kind, entries, alone) {
   ];
 }
 
+/* More kinds of work are folded away behind what most of them say. */
+const LINES_MAX = 12;
+
+function kindCounts(doc) {
+  const rows = ['prefill', 'decode'].map((phase) => {
+    const kinds = new Map();
+    for (const t of doc.trials) {
+      const v = t[phase]?.verdict;
+      if (v?.kind) kinds.set(v.kind, [...(kinds.get(v.kind) || []), v]);
+    }
+    return [phase, kinds];
+  });
+  return h(
+    'ul',
+    {class: 'bounds'},
+    rows
+      .filter(([, kinds]) => kinds.size)
+      .map(([phase, kinds]) =>
+        h(
+          'li',
+          null,
+          h('span', null, phase === 'prefill' ? 'Prefill' : 'Decode'),
+          h(
+            'div',
+            null,
+            [...kinds].map(([kind, vs]) => {
+              const share = ends(
+                vs.map((v) => v.efficiency),
+                percent,
+              );
+              return h('div', null, h('strong', null, kind), ` in ${vs.length} trial${vs.length === 1 ? '' : 's'}${share ? `: ${share} of the roof` : ''}`);
+            }),
+          ),
+        ),
+      ),
+  );
+}
+
 function bounds(doc) {
   const groups = boundLines(doc);
   if (!groups.length) return h('p', null, missing('No verdicts: no phase was measured to the end.'));
   const sentences = doc.trials.flatMap((t) =>
     ['prefill', 'decode'].filter((p) => t[p]?.verdict?.sentence).map((p) => [t, p, t[p].verdict.sentence]),
   );
-  return [
-    h(
-      'ul',
-      {class: 'bounds'},
-      groups.map((g) =>
+  const lines = h(
+    'ul',
+    {class: 'bounds'},
+    groups.map((g) =>
+      h(
+        'li',
+        null,
+        h('span', null, g.name),
         h(
-          'li',
+          'div',
           null,
-          h('span', null, g.name),
-          h(
-            'div',
-            null,
-            [...g.kinds].map(([kind, entries]) => h('div', null, boundWords(g, kind, entries, g.kinds.size === 1))),
-          ),
+          [...g.kinds].map(([kind, entries]) => h('div', null, boundWords(g, kind, entries, g.kinds.size === 1))),
         ),
       ),
     ),
+  );
+  return [
+    groups.length > LINES_MAX
+      ? [kindCounts(doc), h('details', null, h('summary', null, `Each of ${groups.length} kinds of work`), lines)]
+      : lines,
     h(
       'details',
       null,
@@ -272,45 +332,6 @@ function bounds(doc) {
       ),
     ),
   ];
-}
-
-/* A claim that was never put into words, from its keys: "bound: phase prefill, is compute". */
-function specWords(spec) {
-  const {claim, ...rest} = spec || {};
-  const value = (v) =>
-    v && typeof v === 'object'
-      ? Object.entries(v)
-          .map((x) => x.join('='))
-          .join(' ')
-      : v;
-  return `${claim}: ${Object.entries(rest)
-    .map(([k, v]) => `${k} ${value(v)}`)
-    .join(', ')}`;
-}
-
-function claims(doc) {
-  if (!doc.claims.length) return h('p', null, missing('The suite states no claims.'));
-  return h(
-    'ul',
-    {class: 'claims'},
-    doc.claims.map((c) =>
-      h(
-        'li',
-        null,
-        badge(c.result || 'not evaluated', TONE[c.result] || 'open'),
-        h(
-          'div',
-          null,
-          h('p', null, c.text || specWords(c.spec)),
-          h(
-            'p',
-            {class: 'note'},
-            c.evidence || (c.result ? 'no evidence was recorded' : 'the run ended before its claims were evaluated'),
-          ),
-        ),
-      ),
-    ),
-  );
 }
 
 export function answer(doc) {

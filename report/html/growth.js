@@ -4,7 +4,7 @@
 import {above, axes, band, bars, below, chart, noChart, tip} from './chart.js';
 import {h, missing, table, tag} from './dom.js';
 import {digits, known, list, ms, range} from './format.js';
-import {armName, fitOf, longestPair, mainTrials, pairs, shortLabel} from './model.js';
+import {armName, fitOf, longestPair, mainTrials, pairs, shortLabel, unusual} from './model.js';
 import {colour} from './theme.js';
 
 const ARMS = ['on', 'off'];
@@ -23,11 +23,12 @@ const line = (data, ink, extra = {}) => ({
   ...extra,
 });
 
-/* What a step would take at the roofs, from its analytic work. */
-const roofMs = (doc, s) =>
-  doc.ridge && known(s.flops) && known(s.bytes)
-    ? 1e3 * Math.max(s.flops / doc.ridge.peak_flops, s.bytes / doc.ridge.peak_bps)
-    : null;
+/* What a step would take at the roofs of its trial, from its analytic work. */
+function roofMs(doc, t, s) {
+  const value = (name) => doc.roofs.find((r) => r.name === name && r.threads === t.threads)?.value;
+  const ms = 1e3 * Math.max(s.flops / value(t.decode?.verdict?.compute_roof), s.bytes / value('dram read'));
+  return known(s.flops) && known(s.bytes) && known(ms) ? ms : null;
+}
 
 export function latency(doc) {
   const title = 'Each decode step',
@@ -71,7 +72,7 @@ export function latency(doc) {
           ...(shown('roof') && doc.ridge
             ? [
                 line(
-                  a.steps.map((s) => [s.step, roofMs(doc, s)]),
+                  a.steps.map((s) => [s.step, roofMs(doc, a.t, s)]),
                   colour(a.kv),
                   {showSymbol: false, lineStyle: {width: 1.2, type: [2, 3], color: colour(a.kv)}},
                 ),
@@ -313,7 +314,7 @@ export function exponents(doc) {
     return h('p', null, missing('No growth exponents: too few lengths of an arm were finished for a fit.'));
   const cell = (x) => (known(x) ? digits(x) : missing('not known'));
   const rows = doc.fits.map((f) => [
-    `${armName(f.arm.kv_cache)}, prompt ${f.arm.prompt_tokens}`,
+    [armName(f.arm.kv_cache), `prompt ${f.arm.prompt_tokens}`, ...unusual(doc, f.arm)].join(', '),
     METRIC[f.metric] || f.metric,
     tag(f.source),
     known(f.exponent)

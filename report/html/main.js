@@ -5,12 +5,14 @@ import {choosing} from './choosing.js';
 import {h, section} from './dom.js';
 import {cumulative, exponents, latency, speedup, speedupTable} from './growth.js';
 import {glossary, machine, method, noise, suite} from './method.js';
+import {nameTrials} from './model.js';
 import {ops} from './ops.js';
 import {roofline} from './roofline.js';
 import {cache, roofs, trials, work} from './tables.js';
+import {types} from './types.js';
 
 const FORMAT = 'bench-run/1';
-const LISTS = ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials', 'fits', 'claims', 'model_files'];
+const LISTS = ['machine', 'roofs', 'calibrations', 'absent', 'overhead', 'trials', 'fits', 'claims', 'model_files', 'axes'];
 
 const CONTENTS = [
   ['answer', 'Answer'],
@@ -19,6 +21,7 @@ const CONTENTS = [
   ['growth', 'Growth'],
   ['choosing', 'Choosing'],
   ['trials', 'Trials'],
+  ['types', 'Types'],
   ['work', 'Work'],
   ['cache', 'KV cache'],
   ['roofs', 'Roofs'],
@@ -34,6 +37,7 @@ function read() {
   const doc = JSON.parse(document.getElementById('document').textContent);
   if (doc.format !== FORMAT) throw new Error(`this page reads ${FORMAT}, the data says ${doc.format}`);
   for (const name of LISTS) doc[name] = doc[name] || [];
+  nameTrials(doc);
   return {...doc, run: doc.run || {}, model: doc.model || {}};
 }
 
@@ -66,6 +70,7 @@ function page(doc) {
       ),
       choosing(doc),
       trials(doc),
+      types(doc),
       work(doc),
       cache(doc),
       roofs(doc),

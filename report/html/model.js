@@ -5,11 +5,50 @@ import {known} from './format.js';
 
 export const armName = (kv) => (kv === 'on' ? 'cache on' : 'cache off');
 
-/* "on · 13 → 128"; the batch is named where it is not 1, the strategy where it is not greedy. */
-export const shortLabel = (t) =>
-  `${t.kv_cache} · ${t.prompt_tokens} → ${t.new_tokens}${t.batch > 1 ? ` · batch ${t.batch}` : ''}${chosenBy(t)}`;
+/* The axes beyond cache, prompt and new tokens, which every label has; and how a value of theirs reads. */
+const AXIS_WORDS = {
+  batch: (v) => `batch ${v}`,
+  strategy: (v) => v,
+  dtype: (v) => v,
+  kv_dtype: (v) => `KV ${v}`,
+  threads: (v) => `${v} thread${v === 1 ? '' : 's'}`,
+  gemm: (v) => v,
+  attention: (v) => v,
+};
+export const AXIS_NAMES = {
+  kv_cache: 'cache',
+  prompt_tokens: 'prompt',
+  new_tokens: 'new tokens',
+  batch: 'batch',
+  strategy: 'choice',
+  dtype: 'weights',
+  kv_dtype: 'KV type',
+  threads: 'threads',
+  gemm: 'products',
+  attention: 'attention',
+};
+/* How the engine computes: the same work in another way. */
+export const ENGINE_AXES = ['dtype', 'kv_dtype', 'threads', 'gemm', 'attention'];
 
-const chosenBy = (t) => (t.strategy === 'greedy' ? '' : ` · ${t.strategy}`);
+const recorded = (v) => v !== null && v !== undefined;
+export const axisWords = (name, v) => (AXIS_WORDS[name] ? AXIS_WORDS[name](v) : String(v));
+export const valuesOf = (trials, name) => [...new Set(trials.map((t) => t[name]).filter(recorded))];
+/* The axes by which trials differ, in the order of the document. */
+export const varyingAxes = (doc, trials = doc.trials) =>
+  doc.axes.map((a) => a.name).filter((name) => valuesOf(trials, name).length > 1);
+
+/* What an object of the document (a trial, the arm of a fit) has other than usual. */
+export const unusual = (doc, of, but = []) =>
+  doc.axes
+    .filter((a) => AXIS_WORDS[a.name] && !but.includes(a.name) && recorded(of[a.name]) && of[a.name] !== a.usual)
+    .map((a) => axisWords(a.name, of[a.name]));
+
+/* "on · 13 → 128", and what is not usual: "· bf16 · 1 thread". Given to each trial once, when the document is read. */
+export const nameTrials = (doc) =>
+  doc.trials.forEach((t) => {
+    t.short = [`${t.kv_cache} · ${t.prompt_tokens} → ${t.new_tokens}`, ...unusual(doc, t)].join(' · ');
+  });
+export const shortLabel = (t) => t.short;
 
 const most = (trials, value) => {
   const seen = new Map();
@@ -17,12 +56,21 @@ const most = (trials, value) => {
   return [...seen].sort((a, b) => b[1] - a[1])[0]?.[0];
 };
 
-/* The trials at the text's own prompt length and the commonest batch, greedy where there are such: the ones whose lengths and
- * arms are compared. */
+/* Those that compute as usual, or else as most do. */
+function alike(doc, trials, axes) {
+  const usual = Object.fromEntries(doc.axes.map((a) => [a.name, a.usual]));
+  return axes.reduce((left, name) => {
+    const value = left.some((t) => t[name] === usual[name]) ? usual[name] : most(left, (t) => t[name]);
+    return left.filter((t) => t[name] === value);
+  }, trials);
+}
+
+/* The trials at the text's own prompt length and the commonest batch, greedy and as the engine usually computes where there are
+ * such: the ones whose lengths and arms are compared. */
 export function mainTrials(doc) {
   const own = doc.run.prompt_ids?.length;
   const prompt = doc.trials.some((t) => t.prompt_tokens === own) ? own : most(doc.trials, (t) => t.prompt_tokens);
-  const long = doc.trials.filter((t) => t.prompt_tokens === prompt);
+  const long = alike(doc, doc.trials.filter((t) => t.prompt_tokens === prompt), ENGINE_AXES);
   const strategy = long.some((t) => t.strategy === 'greedy') ? 'greedy' : most(long, (t) => t.strategy);
   const same = long.filter((t) => t.strategy === strategy);
   const batch = most(same, (t) => t.batch);
@@ -31,7 +79,7 @@ export function mainTrials(doc) {
 
 /* Measured trials that differ in the strategy alone; those of the length and arm that most strategies have. */
 export function strategyTrials(doc) {
-  const arm = (t) => [t.kv_cache, t.batch, t.prompt_tokens, t.new_tokens].join();
+  const arm = (t) => doc.axes.filter((a) => a.name !== 'strategy').map((a) => t[a.name]).join();
   const measured = doc.trials.filter((t) => known(t.decode?.ms?.median) && known(t.sample?.ms?.median));
   const common = most(measured, arm);
   return measured.filter((t) => arm(t) === common);
@@ -78,7 +126,7 @@ export function fitOf(doc, kv, metric, source) {
         f.metric === metric &&
         (!source || f.source === source) &&
         f.along === 'new_tokens' &&
-        (!main || (f.arm.prompt_tokens === main.prompt_tokens && f.arm.batch === main.batch && f.arm.strategy === main.strategy)),
+        (!main || Object.keys(f.arm).every((name) => name === 'kv_cache' || f.arm[name] === main[name])),
     ) || null
   );
 }
@@ -99,6 +147,8 @@ export function whyNotCounted(doc, metric) {
   return doc.run.finished ? 'the suite asked for no counter of it' : 'the run ended before its counting pass';
 }
 
+export const RESULT_TONE = {held: 'good', 'not held': 'bad', undecided: 'open', failed: 'bad', interrupted: 'open'};
+
 export const VERDICT_TONE = {
   'compute-bound': 'compute',
   'bandwidth-bound': 'memory',
@@ -107,9 +157,29 @@ export const VERDICT_TONE = {
   'above its roof': 'bad',
 };
 
-/* The trial whose ops stand for all: the longest, with the cache where there is one. */
+/* The pairs of roofs that verdicts rest on, of trials and ops: each at its own thread count. */
+export function stands(doc) {
+  const found = new Map();
+  for (const t of doc.trials)
+    for (const v of [
+      t.prefill?.verdict,
+      t.decode?.verdict,
+      ...['prefill', 'decode'].flatMap((phase) => (t.per_op?.[phase]?.ops || []).map((o) => o.verdict)),
+    ]) {
+      const at = (name) => doc.roofs.find((r) => r.name === name && r.threads === t.threads && r.value > 0);
+      const compute = v && at(v.compute_roof),
+        bandwidth = v && at(v.bandwidth_roof);
+      if (v?.roof && (compute || bandwidth))
+        found.set([v.compute_roof, v.bandwidth_roof, t.threads].join(), {compute, bandwidth, threads: t.threads});
+    }
+  return [...found.values()];
+}
+
+export const isMain = (doc, roof) => stands(doc).some((s) => s.compute === roof || s.bandwidth === roof);
+
+/* The trial whose ops stand for all: the longest, with the cache where there is one, as the engine usually computes. */
 export function opTrial(doc) {
-  const weight = (t) => t.new_tokens + (t.kv_cache === 'on' ? 1e9 : 0);
+  const weight = (t) => t.new_tokens + (t.kv_cache === 'on' ? 1e9 : 0) - (unusual(doc, t).length ? 5e8 : 0);
   return doc.trials.filter((t) => t.per_op).sort((a, b) => weight(b) - weight(a))[0] || null;
 }
 

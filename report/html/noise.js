@@ -57,16 +57,17 @@ export function noiseChart(doc) {
     caption:
       'One mark a repetition of the timing pass: its wall time, prefill to last token, as a difference from the median of its trial.',
     label: `Strip chart: ${points.length} repetitions, ${points.filter((p) => p.kind === 'marked').length} of them while something else ran.`,
-    option: ({shown}) => {
+    option: ({shown, width}) => {
+      const longest = Math.max(...labels.map((l) => l.length));
       const base = axes({x: ends, y: [0, 1]}, '% from the median', '');
       return {
         ...base,
-        grid: {left: 104, right: 18, top: 10, bottom: 44},
+        grid: {left: Math.max(104, Math.min(6.6 * longest, 0.4 * width)), right: 18, top: 10, bottom: 44},
         yAxis: {
           type: 'category',
           data: labels,
           inverse: true,
-          axisLabel: {color: colour('muted')},
+          axisLabel: {color: colour('muted'), width: 0.4 * width - 12, overflow: 'truncate'},
           axisLine: {show: false},
           axisTick: {show: false},
           splitLine: {show: true, lineStyle: {color: colour('line')}},

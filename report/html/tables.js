@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The numbers behind the charts: trials, counted against analytic work, KV cache, roofs with their drift, work by operation.
 import {badge, h, missing, remarks, section, table, tag} from './dom.js';
-import {bytes, digits, flops, known, percent, roofValue, signed, whole} from './format.js';
+import {bytes, digits, flops, known, list, percent, roofValue, signed, whole} from './format.js';
 import {energy} from './energy.js';
-import {VERDICT_TONE, shortLabel, whyNotCounted} from './model.js';
+import {filtered} from './filter.js';
+import {VERDICT_TONE, isMain, shortLabel, whyNotCounted} from './model.js';
 
 function estimate(e, why) {
   if (!e || !known(e.median)) return missing(why);
@@ -92,39 +93,43 @@ export function trials(doc) {
         ? `In ${differ} trials repetitions chose different tokens: that is a failure.`
         : 'Every repetition and pass of a trial chose the same tokens.',
     ),
-    table(
-      'Phases: time, rate and verdict',
-      [
-        {head: 'trial'},
-        {head: 'ms', group: p, tag: 'timer'},
-        {head: 'token/s', group: p},
-        {head: 'of roof', group: p},
-        {head: 'bound by', group: p},
-        {head: 'ms', group: d, tag: 'timer'},
-        {head: 'token/s', group: d},
-        {head: 'of roof', group: d},
-        {head: 'bound by', group: d},
-      ],
-      doc.trials.map(trialRow),
-    ),
-    h('h3', null, 'Requests'),
-    table(
-      'Whole requests, and the time at the roof that was predicted before the trial ran',
-      [
-        {head: 'trial'},
-        {head: 'total, ms', tag: 'timer'},
-        {head: 'token/s'},
-        {head: 'TTFT, ms', tag: 'timer'},
-        {head: 'TPOT, ms', tag: 'timer'},
-        {head: 'p50', group: q},
-        {head: 'p90', group: q},
-        {head: 'p99', group: q},
-        {head: 'n', group: q},
-        {head: 'prefill', group: r},
-        {head: 'step', group: r},
-        {head: 'repetitions'},
-      ],
-      doc.trials.map((t) => requestRow(t, notes)),
+    filtered(
+      doc,
+      doc.trials,
+      table(
+        'Phases: time, rate and verdict',
+        [
+          {head: 'trial'},
+          {head: 'ms', group: p, tag: 'timer'},
+          {head: 'token/s', group: p},
+          {head: 'of roof', group: p},
+          {head: 'bound by', group: p},
+          {head: 'ms', group: d, tag: 'timer'},
+          {head: 'token/s', group: d},
+          {head: 'of roof', group: d},
+          {head: 'bound by', group: d},
+        ],
+        doc.trials.map(trialRow),
+      ),
+      h('h3', null, 'Requests'),
+      table(
+        'Whole requests, and the time at the roof that was predicted before the trial ran',
+        [
+          {head: 'trial'},
+          {head: 'total, ms', tag: 'timer'},
+          {head: 'token/s'},
+          {head: 'TTFT, ms', tag: 'timer'},
+          {head: 'TPOT, ms', tag: 'timer'},
+          {head: 'p50', group: q},
+          {head: 'p90', group: q},
+          {head: 'p99', group: q},
+          {head: 'n', group: q},
+          {head: 'prefill', group: r},
+          {head: 'step', group: r},
+          {head: 'repetitions'},
+        ],
+        doc.trials.map((t) => requestRow(t, notes)),
+      ),
     ),
     notes.list(),
     h('h3', null, 'Energy'),
@@ -219,8 +224,9 @@ function cacheDifference(t, layers) {
 
 export function cache(doc) {
   const {model} = doc;
-  const per = known(model.kv_bytes_per_token)
-    ? `${whole(2 * model.layers * model.kv_heads * model.head_dim)} numbers, ${whole(model.kv_bytes_per_token)} bytes a token and sequence`
+  const sizes = [...new Set(doc.trials.map((t) => t.kv?.bytes_per_token).filter(known))].sort((a, b) => b - a);
+  const per = known(model.kv_numbers_per_token)
+    ? `${whole(model.kv_numbers_per_token)} numbers${sizes.length ? `, ${list(sizes.map(whole))} bytes` : ''} a token and sequence`
     : null;
   const rows = doc.trials
     .filter((t) => t.kv)
@@ -264,10 +270,7 @@ export function cache(doc) {
 export function roofs(doc) {
   if (!doc.roofs.length) return section('roofs', 'Roofs', h('p', null, missing('No roof was measured.')));
   const rounds = Math.max(...doc.roofs.map((r) => r.rounds?.length || 0));
-  const name = (r) =>
-    doc.ridge && (r.name === doc.ridge.compute || r.name === doc.ridge.bandwidth)
-      ? [r.name, ' ', badge('main', 'open')]
-      : r.name;
+  const name = (r) => (isMain(doc, r) ? [r.name, ' ', badge('main', 'open')] : r.name);
   const rows = doc.roofs.map((r) => [
     name(r),
     r.level,
@@ -283,7 +286,7 @@ export function roofs(doc) {
     h(
       'p',
       {class: 'note'},
-      'Measured in this run, by this process, with the threads of the trials: before, between and after them. Highest over lowest round is the drift that every “% of roof” carries.',
+      'Measured in this run, by this process, with the threads of the trials: before, between and after them. Main: a verdict rests on it. Highest over lowest round is the drift that every “% of roof” carries.',
     ),
     table(
       'Measured roofs',
