@@ -1,66 +1,82 @@
 /* SPDX-License-Identifier: MIT
  * From axes to cells: the product of the axes that the matrix names, counted like an odometer whose last axis turns fastest,
- * then the includes. And the order of a round: a shuffle that is the same on every machine, so that a run can be repeated. */
+ * then the products of the includes. And the order of a round: a shuffle that is the same on every machine, so that a run can
+ * be repeated. */
 #include <string.h>
 
 #include "suite.h"
+
+static bool has_value(const struct axis_values *v, enum axis a, int value)
+{
+    for (int i = 0; i < v->len[a]; i++)
+        if (v->value[a][i] == value)
+            return true;
+    return false;
+}
 
 static bool excluded(const struct suite *s, const struct cell *c)
 {
     for (int r = 0; r < s->excludes; r++) {
         bool match = true;
         for (int a = 0; a < AXIS_COUNT; a++)
-            match &= !s->exclude[r].named[a] || s->exclude[r].cell.value[a] == c->value[a];
+            match &= s->exclude[r].len[a] == 0 || has_value(&s->exclude[r], (enum axis)a, c->value[a]);
         if (match)
             return true;
     }
     return false;
 }
 
+struct cells {
+    struct cell *cell;
+    int count, max;
+};
+
 /* Adds a cell that is not there yet. */
-static int add_cell(const struct suite *s, const struct cell *c, struct cell *out, int max, int *count, struct err *e)
+static int add_cell(struct cells *out, const struct suite *s, const struct cell *c, struct err *e)
 {
-    for (int i = 0; i < *count; i++)
-        if (memcmp(&out[i], c, sizeof *c) == 0)
+    for (int i = 0; i < out->count; i++)
+        if (memcmp(&out->cell[i], c, sizeof *c) == 0)
             return 0;
-    if (*count == max)
-        return err_set(e, ERR_USAGE, "%s: matrix: more than %d cells; shorten an axis or exclude some", s->path, max);
-    out[(*count)++] = *c;
+    if (out->count == out->max)
+        return err_set(e, ERR_USAGE, "%s: matrix: more than %d cells; shorten an axis or exclude some", s->path, out->max);
+    out->cell[out->count++] = *c;
     return 0;
 }
 
 /* The next position of the odometer; false when it is back at the start. */
-static bool advance(const struct suite *s, int at[AXIS_COUNT])
+static bool advance(const struct axis_values *v, int at[AXIS_COUNT])
 {
     for (int a = AXIS_COUNT - 1; a >= 0; a--) {
-        if (++at[a] < s->axis_len[a])
+        if (++at[a] < v->len[a])
             return true;
         at[a] = 0;
     }
     return false;
 }
 
-int suite_cells(const struct suite *s, struct cell *out, int max, int *count, struct err *e)
+static int add_product(struct cells *out, const struct suite *s, const struct axis_values *v, bool all, struct err *e)
 {
     int at[AXIS_COUNT] = {0}, code = 0;
 
-    *count = 0;
     do {
-        struct cell c = s->workload;
+        struct cell c = s->usual;
         for (int a = 0; a < AXIS_COUNT; a++)
-            if (s->axis_len[a] > 0)
-                c.value[a] = s->axis_value[a][at[a]];
-        if (!excluded(s, &c))
-            code = add_cell(s, &c, out, max, count, e);
-    } while (code == 0 && advance(s, at));
+            if (v->len[a] > 0)
+                c.value[a] = v->value[a][at[a]];
+        if (all || !excluded(s, &c))
+            code = add_cell(out, s, &c, e);
+    } while (code == 0 && advance(v, at));
+    return code;
+}
 
-    for (int r = 0; code == 0 && r < s->includes; r++) {
-        struct cell c = s->workload;
-        for (int a = 0; a < AXIS_COUNT; a++)
-            if (s->include[r].named[a])
-                c.value[a] = s->include[r].cell.value[a];
-        code = add_cell(s, &c, out, max, count, e);
-    }
+int suite_cells(const struct suite *s, struct cell *out, int max, int *count, struct err *e)
+{
+    struct cells cells = {.cell = out, .max = max};
+    int code = add_product(&cells, s, &s->matrix, false, e);
+
+    for (int r = 0; code == 0 && r < s->includes; r++)
+        code = add_product(&cells, s, &s->include[r], true, e);
+    *count = cells.count;
     if (code == 0 && *count == 0)
         code = err_set(e, ERR_USAGE, "%s: matrix: no cells are left; the exclude rules remove all of them", s->path);
     return code;
@@ -92,8 +108,3 @@ void suite_order(int *order, int n, uint64_t seed, int round)
         order[j] = swap;
     }
 }
-
-const char *const axis_names[AXIS_COUNT] = {
-    [AXIS_KV_CACHE] = "kv_cache",     [AXIS_BATCH] = "batch",       [AXIS_PROMPT_TOKENS] = "prompt_tokens",
-    [AXIS_NEW_TOKENS] = "new_tokens", [AXIS_STRATEGY] = "strategy",
-};

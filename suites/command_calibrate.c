@@ -16,12 +16,16 @@
 struct calibrate_options {
     bool json, events;
     int threads;
+    const char *cpus;
 };
+
+enum { KEY_CPUS = 256 };
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of tables", 0},
     {"events", 'e', NULL, 0, "Print what this CPU's event file says of its counters, and stop", 0},
     {"threads", 't', "N", 0, "Workers (default: one a core)", 0},
+    {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", 0},
     {0},
 };
 
@@ -41,6 +45,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         o->threads = (int)strtol(arg, &end, 10);
         if (*end || o->threads < 1)
             argp_error(state, "--threads wants a number of 1 or more, not '%s'", arg);
+        return 0;
+    case KEY_CPUS:
+        o->cpus = arg;
         return 0;
     default:
         return key == ARGP_KEY_ARG ? (argp_error(state, "calibrate takes no arguments, '%s' is one too many", arg), EINVAL)
@@ -205,7 +212,7 @@ int command_calibrate(int argc, char **argv)
     int code = m ? 0 : err_set(&e, ERR_MEMORY, "out of memory");
     if (code == 0 && o.events) {
         code = print_events(&e);
-    } else if (code == 0 && (code = team_start(&team, o.threads, &e)) == 0) {
+    } else if (code == 0 && (code = team_start(&team, o.threads, o.cpus, &e)) == 0) {
         code = calibrate_machine(m, NULL, team.threads, &e);
         if (code == 0)
             print_calibration(m, &o, team.threads);

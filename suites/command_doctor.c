@@ -206,7 +206,7 @@ static int print_figure(const char *roof, struct err *e)
 {
     struct team team;
     double value;
-    int code = team_start(&team, 0, e);
+    int code = team_start(&team, 0, NULL, e);
 
     if (code == 0 && (code = doctor_figure(&value, roof, team.threads, e)) == 0)
         printf("%.6g\n", value);
@@ -225,7 +225,7 @@ static int examine(struct examination *x, struct err *e)
 
     machine_facts_read(&x->facts, "");
     doctor_costs_measure(&x->costs, &x->facts, "/proc/self/exe");
-    int code = team_start(&team, 0, e);
+    int code = team_start(&team, 0, NULL, e);
     if (code < 0)
         return code;
     const struct doctor_args args = {

@@ -102,7 +102,7 @@ static int write_model(const struct model_arguments *a, struct err *e)
     if (code == 0)
         code = source_open(&source, a->preset, a->seed, e);
     if (code == 0)
-        code = weights_alloc(&weights, &source->config, e);
+        code = weights_alloc(&weights, &source->config, DTYPE_F32, e);
     if (code == 0)
         code = source->ops->read(source, &weights, e);
     if (code == 0)

@@ -26,7 +26,7 @@ static const double drift_limit = 0.1, busy_limit = 0.1, peer_limit = 0.05;
 struct roofs_arguments {
     int threads;
     bool json, quick;
-    const char *peer;
+    const char *peer, *cpus;
 };
 
 struct roofs_result {
@@ -37,10 +37,11 @@ struct roofs_result {
     double seconds;
 };
 
-enum { KEY_THREADS = 256, KEY_JSON, KEY_QUICK, KEY_PEER };
+enum { KEY_THREADS = 256, KEY_CPUS, KEY_JSON, KEY_QUICK, KEY_PEER };
 
 static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "N", 0, "All the threads to use (default: one for each core); one alone is measured too", 0},
+    {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", 0},
     {"quick", KEY_QUICK, 0, 0, "Seconds instead of half a minute: fewer repetitions and rounds", 0},
     {"json", KEY_JSON, 0, 0, "All of it as one JSON document", 0},
     {"peer", KEY_PEER, "COMMAND", 0,
@@ -60,6 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (*end || end == arg || n < 1 || n > 4096)
             argp_error(state, "--threads %s: expected a whole number from 1 on", arg);
         a->threads = (int)n;
+        break;
+    case KEY_CPUS:
+        a->cpus = arg;
         break;
     case KEY_JSON:
         a->json = true;
@@ -497,7 +501,8 @@ int command_roofs(int argc, char **argv)
         .doc =
             "The ceilings of this machine: bandwidth of each cache level and of memory, by operation, page size and threads; "
             "arithmetic by type and vector width; the BLAS library's matrix product; latencies. Each with best, median, "
-            "spread, and its drift over rounds.\vBENCH_ISA=base|avx2|avx512 forces a lower level of our kernels. For "
+            "spread, and its drift over rounds.\vBENCH_ISA=base|avx2|avx512|avx512bf16 forces a lower level of our kernels. "
+            "For "
             "example: bench roofs --peer 'likwid-bench -t load_avx512 -w S0:1GB:2'"};
     struct roofs_arguments a = {0};
     struct roofs_result *r = NULL;
@@ -511,7 +516,7 @@ int command_roofs(int argc, char **argv)
     if (!(r = calloc(1, sizeof *r)))
         code = err_set(&e, ERR_MEMORY, "out of memory");
     if (code == 0)
-        code = team_start(&r->team, a.threads, &e);
+        code = team_start(&r->team, a.threads, a.cpus, &e);
     if (code == 0 && a.peer)
         code = compare_with_peer(&a, &r->team, &cpus, &e);
     else if (code == 0) {

@@ -25,7 +25,7 @@ struct run_arguments {
     int64_t run; /* once it is in the database */
 };
 
-enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_SEED, KEY_QUICK, KEY_DRY_RUN, KEY_PER, KEY_PROBE };
+enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_CPUS, KEY_SEED, KEY_QUICK, KEY_DRY_RUN, KEY_PER, KEY_PROBE };
 
 static const struct argp_option options[] = {
     {"set", 's', "KEY=VALUE", 0, "Override a key of the suite (dotted path; value as YAML); repeatable", 0},
@@ -34,7 +34,8 @@ static const struct argp_option options[] = {
     {"model", 'm', "PRESET|DIR|FILE.gguf", 0, "Another model than the suite's: a preset, a Hugging Face folder or a GGUF file",
      0},
     {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", 0},
-    {"threads", 't', "N", 0, "Worker threads (default: one per core)", 0},
+    {"threads", 't', "N", 0, "Worker threads that trials may use (default: one per core)", 0},
+    {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights, of the order of trials and of draws (default 1)", 0},
     {"quick", KEY_QUICK, 0, 0, "The suite's own shortened plan: seconds, for trying things out", 0},
     {"dry-run", KEY_DRY_RUN, 0, 0, "Print the plan with predicted FLOPs, bytes and time; measure nothing", 0},
@@ -67,6 +68,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case 't':
         a->options.threads = (int)model_options_number(arg, "threads", 1, 1 << 16, state);
+        break;
+    case KEY_CPUS:
+        a->options.cpus = arg;
         break;
     case KEY_SEED:
         a->options.seed = (uint64_t)model_options_number(arg, "seed", 0, INT64_MAX, state);

@@ -25,7 +25,7 @@ int execution_init(struct execution *x, const struct plan *p, struct err *e)
     if (!x->step || !x->reading || !x->chosen)
         code = err_set(e, ERR_MEMORY, "out of memory for the results of %zu steps", steps);
     if (code == 0 && p->suite.per_op)
-        code = op_meter_open(&x->meter, model_config(p->model)->layers, e);
+        code = op_meter_open(&x->meter, plan_config(p)->layers, e);
     if (code < 0)
         execution_free(x);
     return code;
@@ -60,7 +60,7 @@ static void end_sample(void *ctx, enum op op, int layer)
 
 static int one_step(struct session *s, const struct trial *t, int step, struct err *e)
 {
-    return step == 0 ? session_prefill(s, t->prompt, t->prompt_tokens, e) : session_decode(s, e);
+    return step == 0 ? session_prefill(s, t->prompt, t->cell.value[AXIS_PROMPT_TOKENS], e) : session_decode(s, e);
 }
 
 static void begin_watching(struct execution *x, const struct pass_probes *riders)
@@ -115,11 +115,11 @@ static void hash_tokens(struct execution *x, const int32_t *chosen, int batch)
 /* Which beam is best may change at every step: what it was made of is known at the end. */
 static void take_best_beam(struct execution *x, struct session *s)
 {
-    int n;
+    int n, prompt = x->trial->cell.value[AXIS_PROMPT_TOKENS];
     const int32_t *tokens = session_tokens(s, 0, &n);
 
-    for (int i = 0; i < x->steps && x->trial->prompt_tokens + i < n; i++)
-        x->step[i].token = tokens[x->trial->prompt_tokens + i];
+    for (int i = 0; i < x->steps && prompt + i < n; i++)
+        x->step[i].token = tokens[prompt + i];
 }
 
 static int run_steps(struct execution *x, struct session *s, const struct pass_probes *riders, execute_between between,
@@ -173,20 +173,24 @@ static struct engine_hooks hooks_of(struct execution *x, const struct pass_probe
     }
 }
 
-int execute_trial(struct execution *x, struct model *m, const struct trial *t, const struct pass_probes *riders,
-                  execute_between between, void *ctx, struct err *e)
+int execute_trial(struct execution *x, const struct trial *t, const struct pass_probes *riders, execute_between between,
+                  void *ctx, struct err *e)
 {
+    const int *value = t->cell.value;
     struct session_args args = {
-        .batch = t->cell.value[AXIS_BATCH],
-        .capacity = t->prompt_tokens + t->cell.value[AXIS_NEW_TOKENS] - 1,
-        .kv_cache = t->cell.value[AXIS_KV_CACHE],
+        .batch = value[AXIS_BATCH],
+        .capacity = value[AXIS_PROMPT_TOKENS] + value[AXIS_NEW_TOKENS] - 1,
+        .threads = value[AXIS_THREADS],
+        .kv_dtype = (enum dtype)value[AXIS_KV_DTYPE],
+        .attention = (enum attention)value[AXIS_ATTENTION],
+        .kv_cache = value[AXIS_KV_CACHE],
         .ignore_eos = true,
         .sampling = t->sampling,
         .hooks = hooks_of(x, riders),
     };
     struct session *s = NULL;
     struct witness_mark mark;
-    int code = session_open(&s, m, &args, e);
+    int code = session_open(&s, t->model, &args, e);
 
     if (code < 0)
         return err_wrap(e, "%s", t->label);

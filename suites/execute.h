@@ -58,8 +58,8 @@ void execution_free(struct execution *x);
 /* Called between steps, outside every bracket, but in a bare pass; a non-zero return stops (Ctrl-C). */
 typedef int (*execute_between)(void *ctx, const struct execution *x);
 
-int execute_trial(struct execution *x, struct model *m, const struct trial *t, const struct pass_probes *riders,
-                  execute_between between, void *ctx, struct err *e);
+int execute_trial(struct execution *x, const struct trial *t, const struct pass_probes *riders, execute_between between,
+                  void *ctx, struct err *e);
 
 /* The first reading that cannot be true, as a sentence; NULL when all are plausible. */
 const char *execution_implausible(const struct execution *x, const struct pass_probes *riders);

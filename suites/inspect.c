@@ -93,5 +93,5 @@ int inspection_first_key(struct inspection *x, float out[FIRST_VALUES], struct e
 
 uint64_t inspection_kv_bytes(const struct inspection *x, int tokens)
 {
-    return config_kv_bytes(model_config(x->prompted->model), 1, tokens);
+    return config_kv_bytes(model_config(x->prompted->model), 1, tokens, sizeof(float));
 }

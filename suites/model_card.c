@@ -33,7 +33,7 @@ static int add_tensor(void *ctx, const struct tensor_slot *slot, struct err *e)
     while (tensor_parts[i].mark && !strstr(slot->name, tensor_parts[i].mark))
         i++;
     assert(tensor_parts[i].mark && "every tensor belongs to a part");
-    c->elements[tensor_parts[i].part] += (uint64_t)slot->rows * (uint64_t)slot->cols;
+    c->elements[tensor_parts[i].part] += (uint64_t)slot->to.rows * (uint64_t)slot->to.cols;
     return 0;
 }
 
@@ -41,7 +41,7 @@ static int add_up_parts(struct model_card *c, struct err *e)
 {
     const struct model_config *config = model_config(c->model);
     struct weights layout = {0};
-    int code = weights_plan(&layout, config, e);
+    int code = weights_plan(&layout, config, DTYPE_F32, e);
 
     if (code == 0)
         code = weights_visit(&layout, config, add_tensor, c, e);
@@ -199,7 +199,7 @@ static void print_parts(const struct model_card *card, FILE *out)
 static void print_cache(const struct model_card *card, FILE *out)
 {
     const struct model_config *c = model_config(card->model);
-    uint64_t one = config_kv_bytes(c, 1, 1), all = config_kv_bytes(c, 1, c->context);
+    uint64_t one = config_kv_bytes(c, 1, 1, sizeof(float)), all = config_kv_bytes(c, 1, c->context, sizeof(float));
     char bytes[SHOWN_INTEGER], unit[32];
 
     fprintf(out, "\n  KV cache      2 x %d layers x %d kv_heads x %d head_dim x %zu bytes = %s bytes a token\n", c->layers,
@@ -269,8 +269,8 @@ json_t *model_card_json(const struct model_card *card)
                      "name", c->name, "source", info->format, "weights", info->weights, "stored", info->stored, "stored_bytes",
                      (json_int_t)info->stored_bytes, "config", shape_json(c), "tokenizer", info->tokenizer, "parameters",
                      (json_int_t)info->parameters, "bytes", (json_int_t)info->weight_bytes, "part_bytes", parts,
-                     "kv_bytes_per_token", (json_int_t)config_kv_bytes(c, 1, 1), "kv_bytes_context",
-                     (json_int_t)config_kv_bytes(c, 1, c->context), "files", files);
+                     "kv_bytes_per_token", (json_int_t)config_kv_bytes(c, 1, 1, sizeof(float)), "kv_bytes_context",
+                     (json_int_t)config_kv_bytes(c, 1, c->context, sizeof(float)), "files", files);
 }
 
 /* The first that fits decides: "self_attn.q_proj", "h.0.attn.c_attn", "h.0.mlp.c_fc", "post_attention_layernorm", "ln_f". */

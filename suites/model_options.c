@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "axis.h"
 #include "clock.h"
 #include "sampling_keys.h"
 
-enum { KEY_PROMPT = 300, KEY_TOKENS, KEY_BACKEND, KEY_SEED, KEY_SAMPLING = 400 };
+enum { KEY_PROMPT = 300, KEY_TOKENS, KEY_BACKEND, KEY_CPUS, KEY_DTYPE, KEY_SEED, KEY_SAMPLING = 400 };
 enum { GROUP_PROMPT = 0, GROUP_COMPUTE = 1, GROUP_SAMPLING = 2 };
 
 static const struct argp_option own_options[];
@@ -33,6 +34,20 @@ static void set_sampling(struct model_options *o, const struct sampling_key *k, 
 
     if (sampling_key_set(&o->sampling, k, arg, &e) < 0)
         argp_error(state, "%s", e.text);
+}
+
+static enum dtype read_dtype(const char *arg, struct argp_state *state)
+{
+    struct text names = {0};
+    int dtype = 0;
+
+    if (!axis_value(AXIS_DTYPE, arg, &dtype)) {
+        for (const char *const *name = axes[AXIS_DTYPE].words; *name; name++)
+            text_printf(&names, "%s%s", name == axes[AXIS_DTYPE].words ? "" : ", ", *name);
+        argp_error(state, "--dtype %s: expected one of %s", arg, names.data);
+    }
+    text_free(&names);
+    return (enum dtype)dtype;
 }
 
 static void check_complete(struct model_options *o, struct argp_state *state)
@@ -63,6 +78,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case 't':
         o->threads = (int)model_options_number(arg, "threads", 1, 1 << 16, state);
+        break;
+    case KEY_CPUS:
+        o->cpus = arg;
+        break;
+    case KEY_DTYPE:
+        o->dtype = read_dtype(arg, state);
         break;
     case KEY_SEED:
         o->seed = (uint64_t)model_options_number(arg, "seed", 0, INT64_MAX, state);
@@ -159,12 +180,12 @@ static int read_prompt(struct prompted *p, const char *text, struct err *e)
 
 int model_options_open(struct prompted *p, const struct model_options *o, struct err *e)
 {
-    struct model_args args = {.source = o->model, .backend = o->backend, .seed = o->seed};
+    struct model_args args = {.source = o->model, .backend = o->backend, .dtype = o->dtype, .seed = o->seed};
     int code = sampling_check(&o->sampling, e);
 
     *p = (struct prompted){0};
     if (code == 0)
-        code = team_start(&p->team, o->threads, e);
+        code = team_start(&p->team, o->threads, o->cpus, e);
     args.threads = p->team.threads;
     if (code == 0)
         code = model_open(&p->model, &args, e);
@@ -186,6 +207,8 @@ static const struct argp_option own_options[] = {
     {0, 0, 0, 0, "Computing", GROUP_COMPUTE},
     {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", GROUP_COMPUTE},
     {"threads", 't', "N", 0, "Worker threads (default: one per core)", GROUP_COMPUTE},
+    {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", GROUP_COMPUTE},
+    {"dtype", KEY_DTYPE, "TYPE", 0, "Weights in memory: f32 (default), f16, bf16, q8_0 or q4_0", GROUP_COMPUTE},
     {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights and of draws (default 1)", GROUP_COMPUTE},
     {0, 0, 0, 0, "Choosing a token (default: always the largest logit)", GROUP_SAMPLING},
     {0},

@@ -18,7 +18,9 @@ struct model_options {
     const char *default_prompt;  /* the command's, where neither is given; NULL: one is required */
     const char *backend;
     int threads;
-    uint64_t seed; /* of synthetic weights and of the draws */
+    const char *cpus; /* NULL: all that are allowed */
+    enum dtype dtype; /* of the weights in memory */
+    uint64_t seed;    /* of synthetic weights and of the draws */
     struct sampling sampling;
 
     /* What argp reads; see model_options_init. */

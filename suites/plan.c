@@ -1,21 +1,128 @@
 /* SPDX-License-Identifier: MIT
- * From a suite to trials on this machine: the model's shapes, the prompt's tokens, and what each trial should cost. */
+ * From a suite to trials on this machine: the model in every dtype that the cells name, the prompt's tokens, and what each
+ * trial should cost. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ceilings.h"
 #include "clock.h"
-#include "roofs.h"
 #include "run.h"
 #include "text.h"
-#include "work.h"
+
+const struct model_config *plan_config(const struct plan *p)
+{
+    return model_config(p->model[0].model);
+}
+
+/* --- models ----------------------------------------------------------------------------------------------------------------
+ */
+
+const struct plan_model *plan_find_model(const struct plan *p, enum dtype d, enum gemm g)
+{
+    for (int i = 0; i < p->models; i++)
+        if (p->model[i].dtype == d && p->model[i].gemm == g)
+            return &p->model[i];
+    return NULL;
+}
+
+static int list_models(struct plan *p, const struct cell *cells, int count, struct err *e)
+{
+    for (int i = 0; i < count; i++) {
+        const enum dtype dtype = (enum dtype)cells[i].value[AXIS_DTYPE];
+        const enum gemm gemm = (enum gemm)cells[i].value[AXIS_GEMM];
+        if (plan_find_model(p, dtype, gemm))
+            continue;
+        if (p->models == MODELS_MAX)
+            return err_set(e, ERR_USAGE, "%s: more than %d models in memory; shorten matrix.dtype", p->suite.path, MODELS_MAX);
+        p->model[p->models++] = (struct plan_model){.dtype = dtype, .gemm = gemm};
+    }
+    return 0;
+}
+
+int plan_open_model(const struct plan *p, const struct run_options *o, struct plan_model *m, bool plan_only, struct err *e)
+{
+    const struct model_args args = {
+        .source = o->model ? o->model : p->suite.model,
+        .backend = o->backend,
+        .threads = p->team.threads,
+        .dtype = m->dtype,
+        .gemm = m->gemm,
+        .seed = o->seed,
+        .plan_only = plan_only,
+    };
+
+    return model_open(&m->model, &args, e);
+}
+
+/* What a process may still take; 0: not known. */
+static double available_bytes(void)
+{
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (double)kib * 1024;
+}
+
+static void add_model(struct text *each, double *sum, const struct model_config *c, enum dtype d, const char *why)
+{
+    const double wanted = (double)config_parameters(c) * dtype_block_bytes(d) / dtype_block(d);
+    char bytes[16];
+
+    text_printf(each, "%s%s %s%s", *sum > 0 ? ", " : "", axes[AXIS_DTYPE].words[d], text_bytes(bytes, sizeof bytes, wanted),
+                why);
+    *sum += wanted;
+}
+
+/* Memory is given before it is touched: a system that has too little for all the models would end the process while loading.
+ * So shapes come first. */
+static int check_memory(const struct plan *p, const struct run_options *o, struct err *e)
+{
+    const double available = available_bytes();
+    struct plan_model shapes = p->model[0];
+    struct text each = {0};
+    double sum = 0;
+    char have[16], wanted[16];
+    int code = plan_open_model(p, o, &shapes, true, e);
+
+    if (code < 0)
+        return code;
+    for (int i = 0; i < p->models; i++)
+        add_model(&each, &sum, model_config(shapes.model), p->model[i].dtype, "");
+    if (p->suite.accuracy && !plan_find_model(p, DTYPE_F32, GEMM_OWN))
+        add_model(&each, &sum, model_config(shapes.model), DTYPE_F32, " for measure.accuracy");
+    if (available > 0 && sum > available)
+        code = err_set(e, ERR_MEMORY, "%s: %s in memory together: %s; %s are available; shorten matrix.dtype", p->suite.path,
+                       text_bytes(wanted, sizeof wanted, sum), each.data, text_bytes(have, sizeof have, available));
+    text_free(&each);
+    model_close(shapes.model);
+    return code;
+}
+
+static int open_models(struct plan *p, const struct run_options *o, bool plan_only, struct err *e)
+{
+    const bool several = p->models > 1 || p->suite.accuracy;
+    int code = several && !plan_only ? check_memory(p, o, e) : 0;
+
+    for (int i = 0; code == 0 && i < p->models; i++)
+        code = plan_open_model(p, o, &p->model[i], plan_only, e);
+    return code;
+}
+
+/* --- the prompt ------------------------------------------------------------------------------------------------------------
+ */
 
 /* Without a tokenizer every byte of the prompt stands for one token: the work is the same, the words are not. */
 static int bytes_as_tokens(struct plan *p, struct err *e)
 {
     const char *text = p->suite.prompt;
-    int vocab = model_config(p->model)->vocab;
+    int vocab = plan_config(p)->vocab;
 
     p->prompt_len = strlen(text);
     p->prompt_ids = malloc(p->prompt_len * sizeof *p->prompt_ids);
@@ -29,7 +136,7 @@ static int bytes_as_tokens(struct plan *p, struct err *e)
 static int tokenize_prompt(struct plan *p, struct err *e)
 {
     uint64_t start = clock_ns();
-    int code = model_tokenize(p->model, p->suite.prompt, &p->prompt_ids, &p->prompt_len, e);
+    int code = model_tokenize(p->model[0].model, p->suite.prompt, &p->prompt_ids, &p->prompt_len, e);
 
     p->tokenize_ns = clock_ns() - start;
     if (code == ERR_ABSENT)
@@ -41,104 +148,117 @@ static int tokenize_prompt(struct plan *p, struct err *e)
     return 0;
 }
 
-/* The text's tokens, repeated or cut to the wanted length, for every sequence of the batch. */
-static int make_prompt(const struct plan *p, struct trial *t, struct err *e)
+void plan_prompt(const struct plan *p, int32_t *out, int n)
 {
-    int wanted = t->cell.value[AXIS_PROMPT_TOKENS], batch = t->cell.value[AXIS_BATCH];
+    for (int i = 0; i < n; i++)
+        out[i] = p->prompt_ids[(size_t)i % p->prompt_len];
+}
 
-    t->prompt_tokens = wanted ? wanted : (int)p->prompt_len;
-    t->prompt = malloc((size_t)batch * (size_t)t->prompt_tokens * sizeof *t->prompt);
-    if (!t->prompt)
-        return err_set(e, ERR_MEMORY, "%s: out of memory for its prompt", t->label);
-    for (int i = 0; i < batch * t->prompt_tokens; i++)
-        t->prompt[i] = p->prompt_ids[(size_t)(i % t->prompt_tokens) % p->prompt_len];
+/* --- trials ----------------------------------------------------------------------------------------------------------------
+ */
+
+/* What `text` and `all` are here. */
+static int resolve(const struct plan *p, struct cell *c, struct err *e)
+{
+    int *threads = &c->value[AXIS_THREADS];
+
+    if (*threads > p->team.threads)
+        return err_set(e, ERR_USAGE, "%s: threads %d: this run has %d; take fewer, or more with --threads", p->suite.path,
+                       *threads, p->team.threads);
+    if (*threads == 0)
+        *threads = p->team.threads;
+    if (c->value[AXIS_PROMPT_TOKENS] == 0)
+        c->value[AXIS_PROMPT_TOKENS] = (int)p->prompt_len;
     return 0;
 }
 
-static void name_trial(struct trial *t)
+static int make_prompt(const struct plan *p, struct trial *t, struct err *e)
+{
+    int tokens = t->cell.value[AXIS_PROMPT_TOKENS], batch = t->cell.value[AXIS_BATCH];
+
+    t->prompt = malloc((size_t)batch * (size_t)tokens * sizeof *t->prompt);
+    if (!t->prompt)
+        return err_set(e, ERR_MEMORY, "%s: out of memory for its prompt", t->label);
+    for (int i = 0; i < batch; i++)
+        plan_prompt(p, t->prompt + (size_t)i * (size_t)tokens, tokens);
+    return 0;
+}
+
+/* Cache and lengths always; any other axis where it is not as usual. */
+static void name_trial(const struct plan *p, struct trial *t)
 {
     const int *value = t->cell.value;
-    int n = snprintf(t->label, sizeof t->label, "kv_cache=%s prompt=%d new=%d", value[AXIS_KV_CACHE] ? "on" : "off",
-                     t->prompt_tokens, value[AXIS_NEW_TOKENS]);
+    char word[AXIS_TEXT];
+    size_t n = (size_t)snprintf(t->label, sizeof t->label, "kv_cache=%s prompt=%d new=%d",
+                                axis_text(AXIS_KV_CACHE, value[AXIS_KV_CACHE], word), value[AXIS_PROMPT_TOKENS],
+                                value[AXIS_NEW_TOKENS]);
 
-    if (value[AXIS_BATCH] > 1)
-        n += snprintf(t->label + n, sizeof t->label - (size_t)n, " batch=%d", value[AXIS_BATCH]);
-    if (value[AXIS_STRATEGY] != STRATEGY_GREEDY)
-        snprintf(t->label + n, sizeof t->label - (size_t)n, " strategy=%s", strategy_names[value[AXIS_STRATEGY]]);
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        const int usual = a == AXIS_THREADS ? p->team.threads : axes[a].usual;
+        if (a == AXIS_KV_CACHE || a == AXIS_PROMPT_TOKENS || a == AXIS_NEW_TOKENS || value[a] == usual)
+            continue;
+        n += (size_t)snprintf(t->label + n, sizeof t->label - n, " %s=%s", axes[a].name,
+                              axis_text((enum axis)a, value[a], word));
+    }
 }
 
 static int add_trial(struct plan *p, const struct cell *cell, uint64_t seed, struct err *e)
 {
     struct trial *t = &p->trial[p->trials++];
-    const struct model_config *c = model_config(p->model);
-    int code, new_tokens = cell->value[AXIS_NEW_TOKENS];
+    const struct model_config *c = plan_config(p);
+    const int positions = cell->value[AXIS_PROMPT_TOKENS] + cell->value[AXIS_NEW_TOKENS] - 1; /* the last is never read */
 
     t->cell = *cell;
+    t->model = plan_find_model(p, (enum dtype)cell->value[AXIS_DTYPE], (enum gemm)cell->value[AXIS_GEMM])->model;
     suite_sampling(&p->suite, cell, seed, &t->sampling);
     t->rows = cell->value[AXIS_BATCH] * (t->sampling.beams > 1 ? t->sampling.beams : 1);
-    code = make_prompt(p, t, e);
-    if (code < 0)
-        return code;
-    name_trial(t);
-    if ((int64_t)t->prompt_tokens + new_tokens - 1 > c->context)
-        return err_set(e, ERR_USAGE, "%s: %s needs %d positions, %s has %d", p->suite.path, t->label,
-                       t->prompt_tokens + new_tokens - 1, c->name, c->context);
+    name_trial(p, t);
+    if (positions > c->context)
+        return err_set(e, ERR_USAGE, "%s: %s needs %d positions, %s has %d", p->suite.path, t->label, positions, c->name,
+                       c->context);
     t->total_ns = calloc((size_t)p->suite.repetitions_max, sizeof *t->total_ns);
     if (!t->total_ns)
         return err_set(e, ERR_MEMORY, "%s: out of memory", t->label);
-    return 0;
+    return make_prompt(p, t, e);
 }
 
-/* Two cells can become one once `text` has a length. */
+/* Two cells can become one once `text` and `all` are numbers. */
 static bool is_repeated(const struct plan *p, const struct cell *cell)
 {
-    struct cell full = *cell;
-
-    if (full.value[AXIS_PROMPT_TOKENS] == 0)
-        full.value[AXIS_PROMPT_TOKENS] = (int)p->prompt_len;
-    for (int i = 0; i < p->trials; i++) {
-        struct cell other = p->trial[i].cell;
-        other.value[AXIS_PROMPT_TOKENS] = p->trial[i].prompt_tokens;
-        if (memcmp(&other, &full, sizeof full) == 0)
+    for (int i = 0; i < p->trials; i++)
+        if (memcmp(&p->trial[i].cell, cell, sizeof *cell) == 0)
             return true;
-    }
     return false;
 }
 
-static int expand(struct plan *p, uint64_t seed, struct err *e)
+static int add_trials(struct plan *p, struct cell *cells, int count, uint64_t seed, struct err *e)
 {
-    struct cell cells[TRIALS_MAX];
-    int count, code = suite_cells(&p->suite, cells, TRIALS_MAX, &count, e);
+    int code = 0;
 
-    for (int i = 0; code == 0 && i < count; i++)
-        if (!is_repeated(p, &cells[i]))
+    for (int i = 0; code == 0 && i < count; i++) {
+        code = resolve(p, &cells[i], e);
+        if (code == 0 && !is_repeated(p, &cells[i]))
             code = add_trial(p, &cells[i], seed, e);
+    }
     return code;
 }
 
 int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struct err *e)
 {
-    int code = suite_read(&p->suite, o->suite, o->overrides, o->quick, e);
+    struct cell cells[TRIALS_MAX];
+    int count = 0, code = suite_read(&p->suite, o->suite, o->overrides, o->quick, e);
 
-    if (code < 0)
-        return code;
-    code = team_start(&p->team, o->threads, e);
-    if (code < 0)
-        return code;
-    struct model_args args = {
-        .source = o->model ? o->model : p->suite.model,
-        .backend = o->backend,
-        .threads = p->team.threads,
-        .seed = o->seed,
-        .plan_only = plan_only,
-    };
-    code = model_open(&p->model, &args, e);
-    if (code < 0)
-        return code;
-    code = tokenize_prompt(p, e);
-    if (code < 0)
-        return code;
-    return expand(p, o->seed, e);
+    if (code == 0)
+        code = suite_cells(&p->suite, cells, TRIALS_MAX, &count, e);
+    if (code == 0)
+        code = team_start(&p->team, o->threads, o->cpus, e);
+    if (code == 0)
+        code = list_models(p, cells, count, e);
+    if (code == 0)
+        code = open_models(p, o, plan_only, e);
+    if (code == 0)
+        code = tokenize_prompt(p, e);
+    return code == 0 ? add_trials(p, cells, count, o->seed, e) : code;
 }
 
 void plan_close(struct plan *p)
@@ -148,64 +268,83 @@ void plan_close(struct plan *p)
         free(p->trial[i].total_ns);
     }
     free(p->prompt_ids);
-    model_close(p->model);
+    for (int i = 0; i < p->models; i++)
+        model_close(p->model[i].model);
     suite_free(&p->suite);
 }
 
+/* --- what it should cost ---------------------------------------------------------------------------------------------------
+ */
+
+struct pass_shape plan_step_shape(const struct trial *t, int step)
+{
+    const int *value = t->cell.value;
+    struct pass_shape shape = work_step_shape(t->rows, value[AXIS_PROMPT_TOKENS], step, value[AXIS_KV_CACHE]);
+
+    shape.dtype = (enum dtype)value[AXIS_DTYPE];
+    shape.kv_dtype = (enum dtype)value[AXIS_KV_DTYPE];
+    return shape;
+}
+
 /* Work of all steps of one execution, and its time if every step ran at its roof. */
-static struct work trial_work(const struct plan *p, const struct trial *t, double flops_roof, double bytes_roof, double *ns)
+static struct work trial_work(const struct trial *t, double flops_roof, double bytes_roof, double *ns)
 {
     struct work sum = {0};
 
     *ns = 0;
     for (int step = 0; step < t->cell.value[AXIS_NEW_TOKENS]; step++) {
-        struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
-        struct work w = work_of_pass(model_config(p->model), &shape);
+        struct pass_shape shape = plan_step_shape(t, step);
+        struct work w = work_of_pass(model_config(t->model), &shape);
         work_add(&sum, &w, 1);
         *ns += work_roof_ns(&w, flops_roof, bytes_roof);
     }
     return sum;
 }
 
-static int measure_roof(struct roofs *r, const char *name, double *value, struct err *e)
-{
-    struct roof roof;
-
-    for (int i = 0; i < roof_count; i++)
-        if (strcmp(roof_specs[i].name, name) == 0) {
-            int code = roofs_measure(r, i, &roof, e);
-            *value = code == 0 ? roof.value : NAN;
-            return code;
-        }
-    return err_set(e, ERR_ABSENT, "no roof called '%s'", name);
-}
-
 enum { PLAN_ROOF_MS = 40 };
+
+static void print_roofs(const struct ceilings *c, FILE *out)
+{
+    for (int s = 0; s < c->sets; s++) {
+        const struct ceiling_set *set = &c->set[s];
+        const char *between = ":";
+        fprintf(out, "roofs now, %d thread%s", set->threads, set->threads == 1 ? "" : "s");
+        for (int i = 0; i < roof_count; i++) {
+            bool compute = roof_specs[i].kind == ROOF_COMPUTE;
+            if (set->value[i] <= 0 || !(compute || roof_specs[i].bracket))
+                continue;
+            fprintf(out, "%s %s %.1f %s", between, roof_specs[i].name, set->value[i] / 1e9, compute ? "Gop/s" : "GB/s");
+            between = ",";
+        }
+        fputc('\n', out);
+    }
+}
 
 int plan_print(struct plan *p, FILE *out, struct err *e)
 {
-    struct roofs *roofs = NULL;
-    double flops_roof = 0, bytes_roof = 0, ns, total = 0;
-    int code = roofs_open(&roofs, p->team.threads, PLAN_ROOF_MS, e);
+    struct ceilings ceilings;
+    double flops_roof, bytes_roof, ns, total = 0;
+    int code = ceilings_open(&ceilings, p, PLAN_ROOF_MS, e);
 
     if (code == 0)
-        code = measure_roof(roofs, "f32 fma", &flops_roof, e);
-    if (code == 0)
-        code = measure_roof(roofs, "dram read", &bytes_roof, e);
-    roofs_close(roofs);
+        code = ceilings_take(&ceilings, NULL, NULL, e);
     if (code < 0)
-        return code;
-    fprintf(out, "%s: %s\n%s, %d thread%s; roofs now: %.0f GFLOP/s, %.1f GB/s\n\n", p->suite.name, p->suite.question,
-            model_config(p->model)->name, p->team.threads, p->team.threads == 1 ? "" : "s", flops_roof / 1e9, bytes_roof / 1e9);
-    fprintf(out, "%-44s %12s %12s %14s\n", "trial", "GFLOP", "GB", "ms at the roof");
+        goto out;
+    fprintf(out, "%s: %s\n%s, %d thread%s\n", p->suite.name, p->suite.question, plan_config(p)->name, p->team.threads,
+            p->team.threads == 1 ? "" : "s");
+    print_roofs(&ceilings, out);
+    fprintf(out, "\n%-64s %12s %12s %14s\n", "trial", "GFLOP", "GB", "ms at the roof");
     for (int i = 0; i < p->trials; i++) {
-        struct work w = trial_work(p, &p->trial[i], flops_roof, bytes_roof, &ns);
-        fprintf(out, "%-44s %12.2f %12.2f %14.1f\n", p->trial[i].label, w.flops / 1e9, work_bytes(&w) / 1e9, ns / 1e6);
+        ceilings_of(&ceilings, &p->trial[i], &flops_roof, &bytes_roof);
+        struct work w = trial_work(&p->trial[i], flops_roof, bytes_roof, &ns);
+        fprintf(out, "%-64s %12.2f %12.2f %14.1f\n", p->trial[i].label, w.flops / 1e9, work_bytes(&w) / 1e9, ns / 1e6);
         total += ns;
     }
     fprintf(
         out,
         "\n%d trials, %.1f s a round at the roof; %d to %d rounds and %d of warm-up, %g s at most, then the counting passes\n",
         p->trials, total / 1e9, p->suite.repetitions_min, p->suite.repetitions_max, p->suite.warmup, p->suite.budget_s);
-    return 0;
+out:
+    ceilings_close(&ceilings);
+    return code;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The order of a run: describe run and machine; open probes (counters calibrate themselves); roofs, round 0; trials with their
- * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again after each round
- * and bare executions beside the first; visits, in which a trial has a bare execution and then one for every counter group and
- * for its ops; claims. Every execution is one transaction. */
+ * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again within and after
+ * each round and bare executions beside the first; visits, in which a trial has a bare execution and then one for every counter
+ * group and for its ops; claims. Every execution is one transaction. */
 #include "runner.h"
 
 #include <signal.h>
@@ -13,7 +13,8 @@
 #include "machine.h"
 
 enum { REJECTS_MAX = 3, BARES_MAX = 5, OP_ROUNDS_MAX = 3 };
-static const double bare_share = 0.2; /* of the timing pass's budget */
+static const double bare_share = 0.2;  /* of the timing pass's budget */
+static const double roofs_share = 0.1; /* that roofs taken within a round may add to its time */
 
 /* --- interruption: the handler only notes it; the run stops between two steps ------------------------------------------- */
 
@@ -109,7 +110,7 @@ static int run_trial(struct runner *r, struct trial *t, int rep, const struct pa
     r->state.steps = t->cell.value[AXIS_NEW_TOKENS];
     r->state.eta_s = estimate_rest(r);
     for (;; rejected++) {
-        code = execute_trial(&r->execution, r->plan->model, t, pass, between_steps, r, e);
+        code = execute_trial(&r->execution, t, pass, between_steps, r, e);
         if (code < 0)
             return code;
         if (pass->kind == PASS_BARE || !execution_implausible(&r->execution, pass))
@@ -151,6 +152,15 @@ static int run_timed(struct runner *r, struct trial *t, const struct pass_probes
     if (code == 0)
         t->total_ns[t->timed++] = execution_total_ns(&r->execution, pass);
     return code;
+}
+
+/* The machine drifts within seconds. Within a round of many trials the roofs are taken as often as costs little; after it
+ * always. */
+static int keep_roofs_near(struct runner *r, struct err *e)
+{
+    double since = (double)(clock_ns() - r->roofs_at_ns);
+
+    return since * roofs_share > (double)r->roofs_ns ? setup_take_roofs(r, e) : 0;
 }
 
 static bool budget_spent(const struct runner *r, uint64_t since)
@@ -220,6 +230,8 @@ static int timing_round(struct runner *r, int round, const struct pass_probes *p
             continue;
         }
         code = timed_pair(r, t, (round + order[i]) % 2, pass, e);
+        if (code == 0)
+            code = keep_roofs_near(r, e);
     }
     return code;
 }
@@ -321,7 +333,8 @@ static int visits(struct runner *r, struct err *e)
     for (int round = 0; code == 0 && round < visit_rounds(r); round++) {
         suite_order(order, r->plan->trials, r->options->seed, 1000 + round);
         for (int i = 0; code == 0 && i < r->plan->trials; i++)
-            code = visit(r, &r->plan->trial[order[i]], round, e);
+            if ((code = visit(r, &r->plan->trial[order[i]], round, e)) == 0)
+                code = keep_roofs_near(r, e);
         if (code == 0)
             code = setup_take_roofs(r, e);
     }
@@ -363,11 +376,13 @@ static int run_all(struct runner *r, struct err *e)
     if (code == 0)
         code = setup_open_probes(r, e);
     if (code == 0)
-        code = roofs_open(&r->roofs, r->plan->team.threads, r->plan->suite.roof_ms, e);
+        code = ceilings_open(&r->ceilings, r->plan, r->plan->suite.roof_ms, e);
     if (code == 0)
         code = setup_take_roofs(r, e);
     if (code == 0)
         code = setup_add_trials(r, e);
+    if (code == 0 && r->plan->suite.accuracy)
+        code = run_accuracy(r, e);
     if (code == 0)
         code = run_passes(r, e);
     return code;
@@ -379,7 +394,7 @@ static void close_runner(struct runner *r)
         r->probe[i]->ops->close(r->probe[i]);
     if (r->clock)
         r->clock->ops->close(r->clock);
-    roofs_close(r->roofs);
+    ceilings_close(&r->ceilings);
     execution_free(&r->execution);
     progress_close(&r->progress);
 }

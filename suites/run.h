@@ -14,28 +14,30 @@
 #include "store.h"
 #include "suite.h"
 #include "team.h"
+#include "work.h"
 
 struct run_options {
     const char *suite;
     const char **overrides; /* NULL-terminated --set values */
     const char *model;      /* NULL: the suite's */
     const char *backend;
-    int threads; /* 0: one per core */
+    int threads;      /* of the team; 0: one per core */
+    const char *cpus; /* the only ones to be used, "0,2-3"; NULL: all that are allowed */
     uint64_t seed;
     bool quick;
     const char *command; /* as typed, for the record */
 };
 
-enum { PROMPT_MAX = 1 << 20 };
+enum { PROMPT_MAX = 1 << 20, MODELS_MAX = 16, LABEL_MAX = 160 };
 
 /* A trial while it is being run. */
 struct trial {
-    struct cell cell;
-    char label[96]; /* "kv_cache=on prompt=13 new=128" */
+    struct cell cell;      /* prompt_tokens and threads as counted, never 0 */
+    char label[LABEL_MAX]; /* "kv_cache=on prompt=13 new=128 dtype=bf16" */
+    struct model *model;   /* the plan's, in its dtype and gemm */
     struct sampling sampling;
-    int rows;        /* of each pass and of the KV cache: batch, times the beams */
-    int32_t *prompt; /* [batch][prompt_tokens], owned */
-    int prompt_tokens;
+    int rows;            /* of each pass and of the KV cache: batch, times the beams */
+    int32_t *prompt;     /* [batch][prompt_tokens], owned */
     int64_t id;          /* in the database */
     double predicted_ns; /* roofline time of one execution */
     double *total_ns;    /* timed executions so far */
@@ -45,11 +47,19 @@ struct trial {
     bool converged;
 };
 
+/* The suite's model as some of the trials have it in memory. */
+struct plan_model {
+    enum dtype dtype;
+    enum gemm gemm;
+    struct model *model;
+};
+
 /* What a suite becomes on this machine with this model: the trials in matrix order. */
 struct plan {
     struct suite suite;
-    struct model *model;
     struct team team;
+    struct plan_model model[MODELS_MAX]; /* each opened once; prompt and shapes are the first one's */
+    int models;
     int32_t *prompt_ids; /* the text's own tokens */
     size_t prompt_len;
     uint64_t tokenize_ns;
@@ -57,9 +67,24 @@ struct plan {
     int trials;
 };
 
-/* Reads the suite, starts the team, opens the model (shapes only when plan_only), expands the matrix, makes the prompts. */
+/* Reads the suite, starts the team, expands the matrix, opens the models (shapes only when plan_only), makes the prompts.
+ * ERR_MEMORY where the models together are more than the memory that is available. */
 int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struct err *e);
 void plan_close(struct plan *p);
+
+const struct model_config *plan_config(const struct plan *p);
+
+/* NULL: no trial has it. */
+const struct plan_model *plan_find_model(const struct plan *p, enum dtype d, enum gemm g);
+
+/* Opens the plan's model once more, in m's dtype and gemm; the caller closes it. */
+int plan_open_model(const struct plan *p, const struct run_options *o, struct plan_model *m, bool plan_only, struct err *e);
+
+/* A step's shape as the trial runs it. */
+struct pass_shape plan_step_shape(const struct trial *t, int step);
+
+/* The text's tokens, repeated or cut: n of them. */
+void plan_prompt(const struct plan *p, int32_t *out, int n);
 
 /* The plan with predicted FLOPs, bytes and time at roofs measured briefly now. */
 int plan_print(struct plan *p, FILE *out, struct err *e);

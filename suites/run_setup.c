@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What stands around the trials: the run's row, claims, probes with their calibration, roofs, predictions. */
 #include <errno.h>
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,16 +21,29 @@ static const char conventions[] = "a multiply-add is 2 FLOPs; matrix products on
                                   "values read once, new ones written once; a pass and the cache have a row for each beam, "
                                   "and choosing a token counts as no work";
 
+/* "float32, bfloat16": each once, in the order of the plan. */
+static void list_dtypes(const struct plan *p, struct text *out)
+{
+    for (int i = 0; i < p->models; i++) {
+        bool first = true;
+        for (int k = 0; k < i; k++)
+            first &= p->model[k].dtype != p->model[i].dtype;
+        if (first)
+            text_printf(out, "%s%s", i ? ", " : "", model_info(p->model[i].model)->dtype);
+    }
+}
+
 int setup_add_run(struct runner *r, struct err *e)
 {
     const struct plan *p = r->plan;
-    const struct model_config *c = model_config(p->model);
-    const struct model_info *info = model_info(p->model);
-    struct text ids = {0};
+    const struct model_config *c = plan_config(p);
+    const struct model_info *info = model_info(p->model[0].model);
+    struct text ids = {0}, dtypes = {0};
 
     for (size_t i = 0; i < p->prompt_len; i++)
         text_printf(&ids, "%s%d", i ? ", " : "[", (int)p->prompt_ids[i]);
     text_puts(&ids, "]");
+    list_dtypes(p, &dtypes);
     struct store_run row = {
         .suite = p->suite.name,
         .question = p->suite.question,
@@ -38,7 +51,7 @@ int setup_add_run(struct runner *r, struct err *e)
         .command = r->options->command,
         .model = c->name,
         .arch = c->arch,
-        .dtype = info->dtype,
+        .dtype = dtypes.data,
         .weights = info->weights,
         .format = info->format,
         .stored = info->stored,
@@ -71,6 +84,7 @@ int setup_add_run(struct runner *r, struct err *e)
     };
     int code = store_add_run(r->store, &row, &r->run, e);
     text_free(&ids);
+    text_free(&dtypes);
     return code;
 }
 
@@ -80,7 +94,7 @@ int setup_add_files(struct runner *r, struct err *e)
     const char *path;
     int code = 0;
 
-    for (int i = 0; code == 0 && (path = model_file(r->plan->model, i)); i++) {
+    for (int i = 0; code == 0 && (path = model_file(r->plan->model[0].model, i)); i++) {
         char hash[SHA256_HEX_BYTES], note[160];
         struct stat st;
         snprintf(note, sizeof note, "hashing %s", path);
@@ -111,10 +125,15 @@ int setup_add_caches(struct runner *r, struct err *e)
 
 int setup_add_claims(struct runner *r, struct err *e)
 {
+    const struct plan *p = r->plan;
+    const struct cell counts = {.value = {[AXIS_PROMPT_TOKENS] = (int)p->prompt_len, [AXIS_THREADS] = p->team.threads}};
     int code = 0;
 
-    for (int i = 0; code == 0 && i < r->plan->suite.claims; i++)
-        code = store_add_claim(r->store, r->run, i, r->plan->suite.claim[i].json, e);
+    for (int i = 0; code == 0 && i < p->suite.claims; i++) {
+        char *json = suite_claim_resolved(&p->suite.claim[i], &counts);
+        code = json ? store_add_claim(r->store, r->run, i, json, e) : err_set(e, ERR_MEMORY, "expect: out of memory");
+        free(json);
+    }
     return code;
 }
 
@@ -191,50 +210,54 @@ int setup_open_probes(struct runner *r, struct err *e)
 /* --- roofs -----------------------------------------------------------------------------------------------------------------
  */
 
-static int store_roof(struct runner *r, const struct roof *roof, struct err *e)
+/* What one number of threads lacks is said once, unless the whole team lacks it too. */
+static int store_absent_roof(struct runner *r, const struct ceiling_set *set, const struct roof_spec *spec, struct err *e)
 {
-    struct store_roof row = {
-        .name = roof->spec->name,
-        .kind = roof->spec->kind == ROOF_COMPUTE ? "compute" : "bandwidth",
-        .level = roof->spec->level,
+    const struct ceiling_set *team = &r->ceilings.set[0];
+    char what[48];
+
+    if (r->ceilings.round > 0 || (set != team && team->value[spec - roof_specs] <= 0))
+        return 0;
+    snprintf(what, sizeof what, set == team ? "%s" : "%s, threads %d", spec->name, set->threads);
+    return store_add_absent(r->store, r->run, what, e->text, e);
+}
+
+static int store_roof(void *ctx, const struct ceiling_set *set, const struct roof_spec *spec, const struct roof *roof,
+                      struct err *e)
+{
+    struct runner *r = ctx;
+
+    if (*r->interrupted)
+        return err_set(e, ERR_INTERRUPTED, "interrupted while measuring roofs");
+    if (!roof)
+        return store_absent_roof(r, set, spec, e);
+    const struct store_roof row = {
+        .name = spec->name,
+        .kind = spec->kind == ROOF_COMPUTE ? "compute" : "bandwidth",
+        .level = spec->level,
         .how = roof->how,
-        .threads = r->plan->team.threads,
-        .round = r->roof_round,
+        .threads = set->threads,
+        .round = r->ceilings.round,
         .repetitions = roof->repetitions,
         .value = roof->value,
         .work = roof->work,
         .at_ns = (int64_t)(clock_ns() - r->start_ns),
         .wall_ns = (int64_t)roof->wall_ns,
     };
-
-    if (r->roof_round == 0 && strcmp(row.name, "f32 fma") == 0)
-        r->flops_roof = roof->value;
-    if (r->roof_round == 0 && strcmp(row.name, "dram read") == 0)
-        r->bytes_roof = roof->value;
     return store_add_roof(r->store, r->run, &row, e);
 }
 
 int setup_take_roofs(struct runner *r, struct err *e)
 {
-    struct roof roof;
-    char note[96];
+    const uint64_t start = clock_ns();
+    char note[64];
 
-    for (int i = 0; i < roof_count && !*r->interrupted; i++) {
-        if (r->roof_round > 0 && !roof_specs[i].bracket)
-            continue;
-        snprintf(note, sizeof note, "measuring roofs, round %d: %s", r->roof_round, roof_specs[i].name);
-        if (r->progress.terminal || i == 0)
-            progress_note(&r->progress, note);
-        int code = roofs_measure(r->roofs, i, &roof, e);
-        if (code == 0)
-            code = store_roof(r, &roof, e);
-        else if (code == ERR_ABSENT)
-            code = store_add_absent(r->store, r->run, roof_specs[i].name, e->text, e);
-        if (code < 0)
-            return code;
-    }
-    r->roof_round++;
-    return *r->interrupted ? err_set(e, ERR_INTERRUPTED, "interrupted while measuring roofs") : 0;
+    snprintf(note, sizeof note, "measuring roofs, round %d", r->ceilings.round);
+    progress_note(&r->progress, note);
+    int code = ceilings_take(&r->ceilings, store_roof, r, e);
+    r->roofs_at_ns = clock_ns();
+    r->roofs_ns = r->roofs_at_ns - start;
+    return code;
 }
 
 /* --- trials and their predictions ------------------------------------------------------------------------------------------
@@ -243,13 +266,13 @@ int setup_take_roofs(struct runner *r, struct err *e)
 /* A step's work by op, layers summed; or that of a stretch of steps. */
 static int store_ops(struct runner *r, const struct trial *t, struct store_span span, struct err *e)
 {
-    const struct model_config *c = model_config(r->plan->model);
+    const struct model_config *c = plan_config(r->plan);
     int code = 0;
 
     for (int op = 0; code == 0 && op < OP_COUNT; op++) {
         struct work sum = {0};
         for (int i = 0; i < span.steps; i++) {
-            struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, span.step + i, t->cell.value[AXIS_KV_CACHE]);
+            struct pass_shape shape = plan_step_shape(t, span.step + i);
             struct work w = work_of_op(c, (enum op)op, &shape);
             work_add(&sum, &w, work_op_in_layers((enum op)op) ? c->layers : 1);
         }
@@ -274,11 +297,13 @@ static int store_spans(struct runner *r, const struct trial *t, struct err *e)
 static int store_predictions(struct runner *r, struct trial *t, struct err *e)
 {
     int steps = t->cell.value[AXIS_NEW_TOKENS], code = 0;
+    double flops_roof, bytes_roof;
 
+    ceilings_of(&r->ceilings, t, &flops_roof, &bytes_roof);
     for (int step = 0; code == 0 && step < steps; step++) {
-        struct pass_shape shape = work_step_shape(t->rows, t->prompt_tokens, step, t->cell.value[AXIS_KV_CACHE]);
-        struct work w = work_of_pass(model_config(r->plan->model), &shape);
-        double roof_ns = work_roof_ns(&w, r->flops_roof, r->bytes_roof);
+        struct pass_shape shape = plan_step_shape(t, step);
+        struct work w = work_of_pass(plan_config(r->plan), &shape);
+        double roof_ns = work_roof_ns(&w, flops_roof, bytes_roof);
         struct store_prediction row = {step, w.flops, w.weight_bytes, w.kv_read_bytes, w.kv_write_bytes, roof_ns};
         t->predicted_ns += roof_ns;
         code = store_add_prediction(r->store, t->id, &row, e);
@@ -286,27 +311,35 @@ static int store_predictions(struct runner *r, struct trial *t, struct err *e)
     return code == 0 ? store_spans(r, t, e) : code;
 }
 
+/* Of the cache that holds the whole sequence. */
+static int64_t kv_bytes(const struct plan *p, const struct trial *t)
+{
+    const int *value = t->cell.value;
+    int positions = value[AXIS_PROMPT_TOKENS] + value[AXIS_NEW_TOKENS] - 1;
+
+    return (int64_t)config_kv_bytes(plan_config(p), t->rows, positions, dtype_block_bytes((enum dtype)value[AXIS_KV_DTYPE]));
+}
+
 int setup_add_trials(struct runner *r, struct err *e)
 {
-    const struct model_config *c = model_config(r->plan->model);
     int code = store_begin(r->store, e);
 
     for (int i = 0; code == 0 && i < r->plan->trials; i++) {
         struct trial *t = &r->plan->trial[i];
-        int new_tokens = t->cell.value[AXIS_NEW_TOKENS], strategy = t->cell.value[AXIS_STRATEGY];
+        const struct model_info *info = model_info(t->model);
+        bool greedy = t->cell.value[AXIS_STRATEGY] == STRATEGY_GREEDY;
         char about[160];
         struct store_trial row = {
             .ordinal = i,
-            .kv_cache = t->cell.value[AXIS_KV_CACHE],
-            .batch = t->cell.value[AXIS_BATCH],
             .rows = t->rows,
-            .prompt_tokens = t->prompt_tokens,
-            .new_tokens = new_tokens,
-            .strategy = strategy_names[strategy],
-            .sampling = strategy == STRATEGY_GREEDY ? NULL : sampling_about(&t->sampling, about, sizeof about),
+            .sampling = greedy ? NULL : sampling_about(&t->sampling, about, sizeof about),
+            .arithmetic = info->arithmetic,
+            .attention_arithmetic = model_attention_arithmetic(t->model, (enum dtype)t->cell.value[AXIS_KV_DTYPE]),
+            .weight_bytes = (int64_t)info->weight_bytes,
             .kv_bytes_allocated = -1,
-            .kv_bytes_formula = (int64_t)config_kv_bytes(c, t->rows, t->prompt_tokens + new_tokens - 1),
+            .kv_bytes_formula = kv_bytes(r->plan, t),
         };
+        memcpy(row.axis, t->cell.value, sizeof row.axis);
         code = store_add_trial(r->store, r->run, &row, &t->id, e);
         if (code == 0)
             code = store_predictions(r, t, e);

@@ -43,7 +43,7 @@ static int store_steps(struct runner *r, int64_t repetition, const struct pass_p
         const struct executed_step *s = &r->execution.step[i];
         token.len = 0;
         text_puts(&token, "");
-        model_token_text(r->plan->model, s->token, &token);
+        model_token_text(r->plan->model[0].model, s->token, &token);
         struct store_step row = {i, s->wall_ns, s->sample_ns, s->kv_len, s->token, token.data};
         code = store_add_step(r->store, repetition, &row, e);
         if (code == 0 && riders->kind == PASS_STEPS)

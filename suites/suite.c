@@ -119,8 +119,8 @@ static int check_key(const struct change *c, struct err *e)
 {
     if (suite_key_settable(c->key))
         return 0;
-    const char *near = suite_key_nearest(c->key);
-    if (near)
+    char near[SUITE_KEY_BYTES];
+    if (suite_key_nearest(c->key, near))
         return yaml_error(e, &c->at, c->shown, "unknown key; did you mean '%s'?", near);
     return yaml_error(e, &c->at, c->shown, "unknown key; expected a dotted key such as 'workload.batch'");
 }
@@ -208,6 +208,8 @@ int suite_read(struct suite *s, const char *path, const char *const *overrides, 
     int code;
 
     *s = defaults;
+    for (int a = 0; a < AXIS_COUNT; a++)
+        s->usual.value[a] = axes[a].usual;
     code = find_file(s, path, e);
     if (code)
         goto out;
@@ -242,7 +244,6 @@ void suite_free(struct suite *s)
 }
 
 static const struct suite defaults = {
-    .workload.value = {[AXIS_KV_CACHE] = 1, [AXIS_BATCH] = 1, [AXIS_PROMPT_TOKENS] = 0, [AXIS_NEW_TOKENS] = 16},
     .sampling = {.temperature = 1, .beams = 4, .length_alpha = 1.2, .min_length = 5},
     .probes = {"clock"},
     .probe_count = 1,

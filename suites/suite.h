@@ -8,32 +8,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "axis.h"
 #include "err.h"
 #include "sample.h"
-#include "strategy.h"
 #include "text.h"
 
-enum { AXIS_MAX = 16, RULES_MAX = 16, CLAIMS_MAX = 16, PROBES_MAX = 8, TRIALS_MAX = 256 };
+enum { AXIS_MAX = 16, RULES_MAX = 16, CLAIMS_MAX = 48, PROBES_MAX = 8, TRIALS_MAX = 256 };
 
-/* The axes. In a cell, prompt_tokens 0 means "the prompt text as it tokenises". */
-enum axis { AXIS_KV_CACHE, AXIS_BATCH, AXIS_PROMPT_TOKENS, AXIS_NEW_TOKENS, AXIS_STRATEGY, AXIS_COUNT };
-extern const char *const axis_names[AXIS_COUNT]; /* "kv_cache", "batch", "prompt_tokens", "new_tokens", "strategy" */
-
-/* A point of the matrix. */
+/* A point of the matrix: a value for each axis. prompt_tokens 0: the prompt text as it tokenises; threads 0: all of the team.
+ */
 struct cell {
-    int value[AXIS_COUNT]; /* kv_cache: 0 or 1; strategy: enum strategy */
+    int value[AXIS_COUNT];
 };
 
-/* include adds cells that the product lacks (axes it does not name come from the workload); exclude removes every cell that
- * matches all the axes it names. */
-struct rule {
-    bool named[AXIS_COUNT];
-    struct cell cell;
+/* Values of some of the axes, such as {kv_cache: on, dtype: [f32, bf16]}. As a part of a plan it is their product. */
+struct axis_values {
+    int value[AXIS_COUNT][AXIS_MAX], len[AXIS_COUNT]; /* len 0: the axis is not named */
 };
 
 struct claim_spec {
     char kind[24];
-    char json[512]; /* the claim's mapping as compact JSON, keys checked against report/claims.h */
+    char json[1024]; /* the claim's mapping as compact JSON, checked by report/claims.h */
 };
 
 struct suite {
@@ -41,14 +36,17 @@ struct suite {
     char question[256];
     char model[256];
     char prompt[4096];
-    struct cell workload;                                       /* defaults for axes that the matrix does not name */
-    struct sampling sampling;                                   /* workload.sampling: what the strategies take theirs from */
-    int axis_value[AXIS_COUNT][AXIS_MAX], axis_len[AXIS_COUNT]; /* len 0: not in the matrix */
-    struct rule include[RULES_MAX], exclude[RULES_MAX];
+    struct cell usual;        /* workload and engine: axes that the matrix does not name */
+    struct sampling sampling; /* workload.sampling: what the strategies take theirs from */
+    struct axis_values matrix;
+    /* include adds the cells of its product that the matrix lacks (axes that it does not name are usual); exclude removes every
+     * cell that has one of the named values on each axis that it names. */
+    struct axis_values include[RULES_MAX], exclude[RULES_MAX];
     int includes, excludes;
     char probes[PROBES_MAX][24];
     int probe_count;
-    bool per_op; /* more passes, in which every op has a clock and counters of its own */
+    bool accuracy; /* every trial's logits are compared with those of the model in float32 */
+    bool per_op;   /* more passes, in which every op has a clock and counters of its own */
     int repetitions_min, repetitions_max, warmup;
     double target;   /* relative half-width of the 95 % interval at which a trial stops */
     double budget_s; /* of the timing pass */
@@ -65,6 +63,10 @@ void suite_free(struct suite *s);
 
 /* All cells in matrix order, includes last; duplicates once. ERR_USAGE when none or more than max are left. */
 int suite_cells(const struct suite *s, struct cell *out, int max, int *count, struct err *e);
+
+/* The claim's JSON with "text" and "all" replaced by what counts says of prompt_tokens and threads: claims match what was run.
+ * malloc'ed, the caller frees; NULL when out of memory. */
+char *suite_claim_resolved(const struct claim_spec *c, const struct cell *counts);
 
 /* How a cell chooses its tokens: of the suite's settings those that its strategy takes, with the strategy's own value where the
  * suite leaves one at 0. */

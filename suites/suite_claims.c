@@ -6,31 +6,38 @@
 #include <string.h>
 
 #include "claims.h"
+#include "engine.h"
+#include "roofs.h"
 #include "suite_values.h"
 
 static const char *const phases[] = {"prefill", "decode"};
 static const char *const bounds[] = {"compute", "bandwidth", "overhead"};
 static const char *const metrics[] = {"total_ms", "decode_ms", "prefill_ms", "flops", "bytes"};
 
-/* Axis values as the database has them: "on" or "off", a strategy's name, and token counts as numbers. */
+/* An axis value as the database has it: a word, or a number; "text" and "all" until the run knows how many that is. */
+static json_t *axis_json(enum axis a, int value)
+{
+    char number[AXIS_TEXT];
+    const char *text = axis_text(a, value, number);
+
+    return text == number ? json_integer(value) : json_string(text);
+}
+
 static int where_json(const struct yaml_node *n, const char *path, json_t **out, struct err *e)
 {
-    struct rule rule;
-    int code = value_axes(n, path, &rule, e);
+    struct axis_values where;
+    int code = value_axes(n, path, &where, e);
 
     if (code)
         return code;
-    if (rule.named[AXIS_PROMPT_TOKENS] && rule.cell.value[AXIS_PROMPT_TOKENS] == 0)
-        return yaml_error(e, &n->at, path,
-                          "expected prompt_tokens as a number; claims match the count that was run, not 'text'");
     *out = json_object();
-    for (int a = 0; a < AXIS_COUNT; a++)
-        if (rule.named[a] && a == AXIS_KV_CACHE)
-            json_object_set_new(*out, axis_names[a], json_string(rule.cell.value[a] ? "on" : "off"));
-        else if (rule.named[a] && a == AXIS_STRATEGY)
-            json_object_set_new(*out, axis_names[a], json_string(strategy_names[rule.cell.value[a]]));
-        else if (rule.named[a])
-            json_object_set_new(*out, axis_names[a], json_integer(rule.cell.value[a]));
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        json_t *list = where.len[a] > 1 ? json_array() : NULL;
+        for (int i = 0; list && i < where.len[a]; i++)
+            json_array_append_new(list, axis_json((enum axis)a, where.value[a][i]));
+        if (where.len[a] > 0)
+            json_object_set_new(*out, axis_names[a], list ? list : axis_json((enum axis)a, where.value[a][0]));
+    }
     return 0;
 }
 
@@ -42,6 +49,25 @@ static int choice_json(const struct yaml_node *n, const char *path, const char *
     if (code == 0)
         *out = json_string(names[i]);
     return code;
+}
+
+static int op_json(const struct yaml_node *n, const char *path, json_t **out, struct err *e)
+{
+    const char *names[OP_COUNT + 1] = {[OP_COUNT] = "rest"};
+
+    for (int op = 0; op < OP_COUNT; op++)
+        names[op] = op_name((enum op)op);
+    return choice_json(n, path, names, OP_COUNT + 1, out, e);
+}
+
+static int roof_json(const struct yaml_node *n, const char *path, json_t **out, struct err *e)
+{
+    const char *names[CHOICES_MAX];
+
+    assert(roof_count <= CHOICES_MAX);
+    for (int i = 0; i < roof_count; i++)
+        names[i] = roof_specs[i].name;
+    return choice_json(n, path, names, roof_count, out, e);
 }
 
 static int claim_value_json(enum claim_value type, const struct yaml_node *n, const char *path, json_t **out, struct err *e)
@@ -59,6 +85,10 @@ static int claim_value_json(enum claim_value type, const struct yaml_node *n, co
         return choice_json(n, path, axis_names, AXIS_COUNT, out, e);
     case CLAIM_WHERE:
         return where_json(n, path, out, e);
+    case CLAIM_OP:
+        return op_json(n, path, out, e);
+    case CLAIM_ROOF:
+        return roof_json(n, path, out, e);
     case CLAIM_NUMBER:
         *out = value_number(n);
         return *out ? 0 : yaml_expected(e, n, path, "a number");
@@ -135,11 +165,38 @@ int suite_claim_read(const struct yaml_node *map, const char *path, struct claim
         json_object_set_new(claim, entry->key, value);
     }
     snprintf(out->kind, sizeof out->kind, "%s", kind->name);
-    /* 15 digits, so that 1.1 stays 1.1. The widest claim of the table is well below the buffer. */
+    /* 15 digits, so that 1.1 stays 1.1. */
     size_t len = json_dumpb(claim, out->json, sizeof out->json - 1, JSON_COMPACT | JSON_REAL_PRECISION(15));
-    assert(len > 0 && len < sizeof out->json);
-    out->json[len] = 0;
+    if (len >= sizeof out->json)
+        code = yaml_error(e, &map->at, path, "expected a claim of at most %zu bytes; shorten its lists", sizeof out->json - 1);
+    else
+        out->json[len] = 0;
 out:
     json_decref(claim);
     return code;
+}
+
+/* The word of an axis of numbers to what the run counts. */
+static void resolve(json_t *where, const char *axis, int count)
+{
+    json_t *value = json_object_get(where, axis);
+    const size_t n = json_is_array(value) ? json_array_size(value) : 0;
+
+    if (json_is_string(value))
+        json_object_set_new(where, axis, json_integer(count));
+    for (size_t i = 0; i < n; i++)
+        if (json_is_string(json_array_get(value, i)))
+            json_array_set_new(value, i, json_integer(count));
+}
+
+char *suite_claim_resolved(const struct claim_spec *c, const struct cell *counts)
+{
+    json_t *claim = json_loads(c->json, 0, NULL), *value;
+    const char *key;
+
+    json_object_foreach(claim, key, value) for (int a = 0; a < AXIS_COUNT; a++) if (json_is_object(value) && axes[a].zero)
+        resolve(value, axes[a].name, counts->value[a]);
+    char *text = json_dumps(claim, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    json_decref(claim);
+    return text;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A suite's tree is walked by the table at the bottom: every key has one row, a section's row reads its children by their
- * rows. So unknown, missing and wrongly typed keys are found by one piece of code, and a new key is one more row. */
+ * rows; the keys of axes follow from the table of axes. So unknown, missing and wrongly typed keys are found by one piece of
+ * code, and a new key is one more row. */
 #include "suite_keys.h"
 
 #include <assert.h>
@@ -13,10 +14,10 @@
 #include "sampling_keys.h"
 #include "suite_values.h"
 
-enum { KEYS_MAX = 48 };
+enum { ROWS = 30 };
 
 struct key {
-    const char *path;
+    char path[SUITE_KEY_BYTES];
     int (*read)(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e);
     size_t offset, size; /* of the field in struct suite */
     double min, max;
@@ -24,7 +25,28 @@ struct key {
     bool required;
 };
 
-static const struct key keys[KEYS_MAX]; /* at the bottom; a row without a path ends it */
+static const struct key rows[ROWS]; /* at the bottom */
+static int read_axis(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e);
+static int read_axis_list(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e);
+
+/* The i-th of all keys: two for each axis, that of its usual value and that of its values in the matrix, then the table's rows.
+ * False past the last. */
+static bool key_at(int i, struct key *out)
+{
+    enum { AXIS_KEYS = 2 * AXIS_COUNT };
+    const enum axis a = (enum axis)(i / 2);
+    const bool varied = i % 2;
+
+    if (i >= AXIS_KEYS + ROWS)
+        return false;
+    if (i >= AXIS_KEYS) {
+        *out = rows[i - AXIS_KEYS];
+        return true;
+    }
+    *out = (struct key){.read = varied ? read_axis_list : read_axis, .axis = a};
+    snprintf(out->path, sizeof out->path, "%s.%s", varied ? "matrix" : axes[a].section, axes[a].name);
+    return true;
+}
 
 /* The last part of the key's path when it stands directly in `section`, else NULL. */
 static const char *child_of(const struct key *k, const char *section)
@@ -43,16 +65,13 @@ static const char *child_of(const struct key *k, const char *section)
 static int read_section(const struct key *section, const struct yaml_node *n, struct suite *s, struct err *e)
 {
     const char *names[CHOICES_MAX];
-    const struct key *child[CHOICES_MAX];
+    struct key child[CHOICES_MAX];
     int count = 0;
 
-    for (const struct key *k = keys; k->path; k++) {
-        const char *name = child_of(k, section->path);
-        if (!name)
-            continue;
+    for (int i = 0; key_at(i, &child[count]); i++) {
+        names[count] = child_of(&child[count], section->path);
+        count += names[count] != NULL;
         assert(count < CHOICES_MAX);
-        names[count] = name;
-        child[count++] = k;
     }
     if (n->kind != NODE_MAP)
         return yaml_expected(e, n, section->path, "a mapping");
@@ -62,12 +81,12 @@ static int read_section(const struct key *section, const struct yaml_node *n, st
             c++;
         if (c == count)
             return value_unknown_key(&n->entry[i], section->path, names, count, e);
-        int code = child[c]->read(child[c], n->entry[i].value, s, e);
+        int code = child[c].read(&child[c], n->entry[i].value, s, e);
         if (code)
             return code;
     }
     for (int c = 0; c < count; c++)
-        if (child[c]->required && !yaml_map_find(n, names[c]))
+        if (child[c].required && !yaml_map_find(n, names[c]))
             return value_missing_key(n, section->path, names[c], e);
     return 0;
 }
@@ -111,7 +130,7 @@ static int read_real(const struct key *k, const struct yaml_node *n, struct suit
 
 static int read_axis(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
 {
-    return value_axis(n, k->path, k->axis, &s->workload.value[k->axis], e);
+    return value_axis(n, k->path, k->axis, &s->usual.value[k->axis], e);
 }
 
 /* What no strategy could take is refused at its own line, whether a cell uses it or not. */
@@ -146,25 +165,10 @@ static int read_sampling_key(const struct key *k, const struct yaml_node *n, str
 
 static int read_axis_list(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
 {
-    const struct yaml_node *items[AXIS_MAX];
-    int *value = s->axis_value[k->axis], count = 0;
-    int code = value_list(n, k->path, AXIS_MAX, items, &count, e);
-
-    if (code)
-        return code;
-    for (int i = 0; i < count; i++) {
-        code = value_axis(items[i], k->path, k->axis, &value[i], e);
-        if (code)
-            return code;
-        for (int j = 0; j < i; j++)
-            if (value[j] == value[i])
-                return yaml_error(e, &items[i]->at, k->path, "expected different values, got '%s' twice", items[i]->text);
-    }
-    s->axis_len[k->axis] = count;
-    return 0;
+    return value_axis_list(n, k->path, k->axis, &s->matrix, e);
 }
 
-static int read_rules(const struct yaml_node *n, const char *path, struct rule *rules, int *count, struct err *e)
+static int read_rules(const struct yaml_node *n, const char *path, struct axis_values *rules, int *count, struct err *e)
 {
     int code = value_mappings(n, path, RULES_MAX, e);
 
@@ -219,6 +223,16 @@ static int read_per(const struct key *k, const struct yaml_node *n, struct suite
     return code;
 }
 
+static int read_accuracy(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
+{
+    int on = 0;
+
+    if (!value_flag(n, &on))
+        return yaml_expected(e, n, k->path, "on or off");
+    s->accuracy = on;
+    return 0;
+}
+
 /* A plain number, or {min: 5, max: 9} whose rows stand in the table. */
 static int read_repetitions(const struct key *k, const struct yaml_node *n, struct suite *s, struct err *e)
 {
@@ -259,27 +273,33 @@ static int read_quick(const struct key *k, const struct yaml_node *n, struct sui
 
 bool suite_key_settable(const char *path)
 {
-    for (const struct key *k = keys; k->path; k++)
-        if (strcmp(k->path, path) == 0)
-            return k->read != read_quick;
+    struct key k;
+
+    for (int i = 0; key_at(i, &k); i++)
+        if (strcmp(k.path, path) == 0)
+            return k.read != read_quick;
     return false;
 }
 
-const char *suite_key_nearest(const char *word)
+const char *suite_key_nearest(const char *word, char near[SUITE_KEY_BYTES])
 {
-    const char *names[CHOICES_MAX];
+    struct key key[2 * AXIS_COUNT + ROWS + 1];
+    const char *names[2 * AXIS_COUNT + ROWS], *found = NULL, *dot = strrchr(word, '.');
     size_t n = 0;
 
-    for (const struct key *k = keys; k->path; k++) {
-        const char *last = strrchr(k->path, '.');
-        if (k->read == read_quick)
-            continue;
-        if (last && strcmp(last + 1, word) == 0)
-            return k->path; /* the section was left out */
-        assert(n < CHOICES_MAX);
-        names[n++] = k->path;
+    for (int i = 0; key_at(i, &key[n]) && !found; i++) {
+        const char *last = strrchr(key[n].path, '.');
+        if (last && strcmp(last + 1, dot ? dot + 1 : word) == 0)
+            found = key[n].path; /* the section was left out, or is another one */
+        names[n] = key[n].path;
+        n += key[n].read != read_quick;
     }
-    return text_nearest(word, names, n);
+    if (!found)
+        found = text_nearest(word, names, n);
+    if (!found)
+        return NULL;
+    snprintf(near, SUITE_KEY_BYTES, "%s", found);
+    return near;
 }
 
 int suite_keys_read(const struct yaml_node *root, struct suite *s, struct err *e)
@@ -291,16 +311,11 @@ int suite_keys_read(const struct yaml_node *root, struct suite *s, struct err *e
 
 #define FIELD(name) .offset = offsetof(struct suite, name), .size = sizeof(((struct suite *)0)->name)
 
-static const struct key keys[KEYS_MAX] = {
+static const struct key rows[ROWS] = {
     {.path = "question", .read = read_line, .required = true, FIELD(question)},
     {.path = "model", .read = read_line, .required = true, FIELD(model)},
     {.path = "workload", .read = read_section, .required = true},
     {.path = "workload.prompt", .read = read_text, .required = true, FIELD(prompt)},
-    {.path = "workload.kv_cache", .read = read_axis, .axis = AXIS_KV_CACHE},
-    {.path = "workload.batch", .read = read_axis, .axis = AXIS_BATCH},
-    {.path = "workload.prompt_tokens", .read = read_axis, .axis = AXIS_PROMPT_TOKENS},
-    {.path = "workload.new_tokens", .read = read_axis, .axis = AXIS_NEW_TOKENS},
-    {.path = "workload.strategy", .read = read_axis, .axis = AXIS_STRATEGY},
     {.path = "workload.sampling", .read = read_section},
     {.path = "workload.sampling.temperature", .read = read_sampling_key},
     {.path = "workload.sampling.top_k", .read = read_sampling_key},
@@ -310,17 +325,14 @@ static const struct key keys[KEYS_MAX] = {
     {.path = "workload.sampling.beams", .read = read_sampling_key},
     {.path = "workload.sampling.length_alpha", .read = read_sampling_key},
     {.path = "workload.sampling.min_length", .read = read_sampling_key},
+    {.path = "engine", .read = read_section},
     {.path = "matrix", .read = read_section},
-    {.path = "matrix.kv_cache", .read = read_axis_list, .axis = AXIS_KV_CACHE},
-    {.path = "matrix.batch", .read = read_axis_list, .axis = AXIS_BATCH},
-    {.path = "matrix.prompt_tokens", .read = read_axis_list, .axis = AXIS_PROMPT_TOKENS},
-    {.path = "matrix.new_tokens", .read = read_axis_list, .axis = AXIS_NEW_TOKENS},
-    {.path = "matrix.strategy", .read = read_axis_list, .axis = AXIS_STRATEGY},
     {.path = "matrix.include", .read = read_include},
     {.path = "matrix.exclude", .read = read_exclude},
     {.path = "measure", .read = read_section},
     {.path = "measure.probes", .read = read_probes},
     {.path = "measure.per", .read = read_per},
+    {.path = "measure.accuracy", .read = read_accuracy},
     {.path = "measure.warmup", .read = read_integer, FIELD(warmup), .min = 0, .max = 1000},
     {.path = "measure.repetitions", .read = read_repetitions, .min = 1, .max = 1000},
     {.path = "measure.repetitions.min", .read = read_integer, .required = true, FIELD(repetitions_min), .min = 1, .max = 1000},

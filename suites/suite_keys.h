@@ -11,8 +11,9 @@
 
 /* Whether `path` ("workload.batch") may be set with --set or in the quick section. */
 bool suite_key_settable(const char *path);
-/* The settable key that `word` was probably meant to be, or NULL. */
-const char *suite_key_nearest(const char *word);
+/* The settable key that `word` was probably meant to be, in `near`, or NULL. */
+enum { SUITE_KEY_BYTES = 40 };
+const char *suite_key_nearest(const char *word, char near[SUITE_KEY_BYTES]);
 
 /* Checks the whole tree and fills *s, which holds the defaults. */
 int suite_keys_read(const struct yaml_node *root, struct suite *s, struct err *e);

@@ -73,21 +73,42 @@ int value_choice(const struct yaml_node *n, const char *path, const char *const 
     return code;
 }
 
+static bool is_flag(enum axis axis)
+{
+    return axes[axis].words && strcmp(axes[axis].words[0], "off") == 0;
+}
+
 int value_axis(const struct yaml_node *n, const char *path, enum axis axis, int *out, struct err *e)
 {
-    static const int max[AXIS_COUNT] = {[AXIS_BATCH] = 4096, [AXIS_PROMPT_TOKENS] = 1 << 20, [AXIS_NEW_TOKENS] = 1 << 20};
+    const struct axis_spec *a = &axes[axis];
+    int words = 0;
 
-    if (axis == AXIS_KV_CACHE)
+    if (is_flag(axis))
         return value_flag(n, out) ? 0 : yaml_expected(e, n, path, "on or off");
-    if (axis == AXIS_STRATEGY)
-        return value_choice(n, path, strategy_names, STRATEGY_COUNT, out, e);
-    if (axis == AXIS_PROMPT_TOKENS && n->kind == NODE_SCALAR && strcmp(n->text, "text") == 0) {
-        *out = 0;
+    while (a->words && a->words[words])
+        words++;
+    if (words)
+        return value_choice(n, path, a->words, words, out, e);
+    if (n->kind == NODE_SCALAR && axis_value(axis, n->text, out))
         return 0;
+    return yaml_expected(e, n, path, "%s%san integer from %d to %d", a->zero ? a->zero : "", a->zero ? " or " : "", a->least,
+                         a->most);
+}
+
+int value_axis_list(const struct yaml_node *n, const char *path, enum axis axis, struct axis_values *out, struct err *e)
+{
+    const struct yaml_node *items[AXIS_MAX];
+    int *value = out->value[axis], count = 0;
+    int code = value_list(n, path, AXIS_MAX, items, &count, e);
+
+    for (int i = 0; code == 0 && i < count; i++) {
+        code = value_axis(items[i], path, axis, &value[i], e);
+        for (int j = 0; code == 0 && j < i; j++)
+            if (value[j] == value[i])
+                code = yaml_error(e, &items[i]->at, path, "expected different values, got '%s' twice", items[i]->text);
     }
-    if (value_integer(n, 1, max[axis], out))
-        return 0;
-    return yaml_expected(e, n, path, "%san integer from 1 to %d", axis == AXIS_PROMPT_TOKENS ? "text or " : "", max[axis]);
+    out->len[axis] = count;
+    return code;
 }
 
 const char *value_path(char buf[YAML_PATH_MAX], const char *path, const char *key)
@@ -151,25 +172,22 @@ int value_mappings(const struct yaml_node *n, const char *path, int max, struct 
     return 0;
 }
 
-/* Axis name -> one value: {kv_cache: on, new_tokens: 16}. */
-int value_axes(const struct yaml_node *n, const char *path, struct rule *out, struct err *e)
+/* Axis name -> values: {kv_cache: on, new_tokens: [16, 32]}. */
+int value_axes(const struct yaml_node *n, const char *path, struct axis_values *out, struct err *e)
 {
-    *out = (struct rule){0};
+    *out = (struct axis_values){0};
     if (n->kind != NODE_MAP || n->count == 0)
         return yaml_error(e, &n->at, path, "expected a mapping of axis names to values");
     for (int i = 0; i < n->count; i++) {
         const struct yaml_entry *entry = &n->entry[i];
         char full[YAML_PATH_MAX];
-        int axis = 0, code;
+        int axis = axis_find(entry->key);
 
-        while (axis < AXIS_COUNT && strcmp(entry->key, axis_names[axis]) != 0)
-            axis++;
-        if (axis == AXIS_COUNT)
+        if (axis < 0)
             return value_unknown_key(entry, path, axis_names, AXIS_COUNT, e);
-        code = value_axis(entry->value, value_path(full, path, entry->key), axis, &out->cell.value[axis], e);
+        int code = value_axis_list(entry->value, value_path(full, path, entry->key), (enum axis)axis, out, e);
         if (code)
             return code;
-        out->named[axis] = true;
     }
     return 0;
 }

@@ -23,8 +23,10 @@ int value_choice(const struct yaml_node *n, const char *path, const char *const 
 
 /* A value of an axis as struct cell holds it. */
 int value_axis(const struct yaml_node *n, const char *path, enum axis axis, int *out, struct err *e);
-/* A mapping of axis names to single values: {kv_cache: on, new_tokens: 16}. At least one. */
-int value_axes(const struct yaml_node *n, const char *path, struct rule *out, struct err *e);
+/* Different values of an axis, a list or one. */
+int value_axis_list(const struct yaml_node *n, const char *path, enum axis axis, struct axis_values *out, struct err *e);
+/* A mapping of axis names to such lists: {kv_cache: on, new_tokens: [16, 32]}. At least one. */
+int value_axes(const struct yaml_node *n, const char *path, struct axis_values *out, struct err *e);
 
 /* Collects the items of a list of 1..max values, or one value that stands for a list of one. */
 int value_list(const struct yaml_node *n, const char *path, int max, const struct yaml_node **items, int *count, struct err *e);
