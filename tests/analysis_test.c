@@ -295,7 +295,7 @@ static void facts_are_copied_with_their_types(void **state)
     assert_number("run/load_model_ms", 3);
     assert_null_at("run/load_tokenizer_ms");
     assert_null_at("run/finished");
-    assert_number("model/kv_bytes_per_token", 2 * 2 * 2 * 4 * 4);
+    assert_number("model/kv_numbers_per_token", 2 * 2 * 2 * 4);
     assert_text("machine/0/value", "Imaginary 9000");
     assert_text("model/format", "GGUF");
     assert_text("model/stored", "Q8_0");
@@ -319,6 +319,7 @@ static void facts_are_copied_with_their_types(void **state)
     assert_number("trials/0/kv/shape/1", 2); /* [batch, kv heads, tokens held, head dim] */
     assert_number("trials/0/kv/shape/2", 6); /* 4 + 3 - 1: the last token is never fed */
     assert_number("trials/0/kv/formula_bytes", 2048);
+    assert_number("trials/0/kv/bytes_per_token", 2 * 2 * 2 * 4 * 4);
     assert_null_at("trials/0/unconverged");
     assert_true(json_is_false(at("trials/0/planned_done")));
     assert_ok(store_set_trial(store, 1, 2048, true, &error));

@@ -107,8 +107,7 @@ static void counts_of_all_workers_are_summed(void **state)
     p->ops->select(p, 0);
     assert_string_equal(p->ops->group_name(p, 0), "papi:flops");
     p->ops->begin(p);
-#pragma omp parallel num_threads(team.threads)
-    do_f32(NULL);
+    team_run(team.threads, do_f32_on, NULL);
     p->ops->end(p, &r);
     assert_int_equal(r.value[0].metric, METRIC_FLOPS);
     assert_int_equal(r.value[0].provenance, PROVENANCE_COUNTER);
@@ -174,8 +173,7 @@ static void counters_that_others_hold_too_are_refused_not_scaled(void **state)
     p->ops->select(p, 0);
     machine.fault = SHARED;
     p->ops->begin(p);
-#pragma omp parallel num_threads(team.threads)
-    do_f32(NULL);
+    team_run(team.threads, do_f32_on, NULL);
     p->ops->end(p, &r);
     assert_int_equal(r.value[0].provenance, PROVENANCE_MULTIPLEXED);
     assert_true(r.value[0].coverage < 0.7);
@@ -328,8 +326,7 @@ static void a_fault_after_calibration_is_implausible(void **state)
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         machine.fault = faults[i];
         p->ops->begin(p);
-#pragma omp parallel num_threads(team.threads)
-        do_f32(NULL);
+        team_run(team.threads, do_f32_on, NULL);
         p->ops->end(p, &r);
         assert_false(p->ops->plausible(p, &r, &why));
     }

@@ -8,7 +8,20 @@
 
 #define SHIPPED "suites/kvcache_on_off"
 
-static const struct suite bare = {.path = "x.yaml", .workload = {{1, 1, 0, 16}}};
+static const struct suite bare = {.path = "x.yaml", .usual = {{1, 1, 0, 16}}};
+
+static void add(struct axis_values *v, enum axis a, int value)
+{
+    v->value[a][v->len[a]++] = value;
+}
+
+static struct axis_values one(enum axis a, int value)
+{
+    struct axis_values v = {.len = {0}};
+
+    add(&v, a, value);
+    return v;
+}
 
 static void expect_cells(const struct suite *s, const struct cell *expected, int n)
 {
@@ -43,12 +56,14 @@ static void axes_are_called_as_in_the_suite(void **state)
     assert_string_equal(axis_names[AXIS_PROMPT_TOKENS], "prompt_tokens");
     assert_string_equal(axis_names[AXIS_NEW_TOKENS], "new_tokens");
     assert_string_equal(axis_names[AXIS_STRATEGY], "strategy");
+    for (int a = 0; a < AXIS_COUNT; a++)
+        assert_string_equal(axis_names[a], axes[a].name);
 }
 
 static void a_suite_without_a_matrix_is_its_workload(void **state)
 {
     (void)state;
-    expect_cells(&bare, &bare.workload, 1);
+    expect_cells(&bare, &bare.usual, 1);
 }
 
 static void the_product_turns_its_last_axis_fastest(void **state)
@@ -56,10 +71,10 @@ static void the_product_turns_its_last_axis_fastest(void **state)
     struct suite s = bare;
 
     (void)state;
-    s.axis_len[AXIS_KV_CACHE] = s.axis_len[AXIS_BATCH] = s.axis_len[AXIS_NEW_TOKENS] = 2;
-    memcpy(s.axis_value[AXIS_KV_CACHE], ((int[]){1, 0}), 2 * sizeof(int));
-    memcpy(s.axis_value[AXIS_BATCH], ((int[]){1, 8}), 2 * sizeof(int));
-    memcpy(s.axis_value[AXIS_NEW_TOKENS], ((int[]){5, 3}), 2 * sizeof(int));
+    s.matrix.len[AXIS_KV_CACHE] = s.matrix.len[AXIS_BATCH] = s.matrix.len[AXIS_NEW_TOKENS] = 2;
+    memcpy(s.matrix.value[AXIS_KV_CACHE], ((int[]){1, 0}), 2 * sizeof(int));
+    memcpy(s.matrix.value[AXIS_BATCH], ((int[]){1, 8}), 2 * sizeof(int));
+    memcpy(s.matrix.value[AXIS_NEW_TOKENS], ((int[]){5, 3}), 2 * sizeof(int));
     expect_cells(&s,
                  (const struct cell[]){{{1, 1, 0, 5}},
                                        {{1, 1, 0, 3}},
@@ -77,11 +92,12 @@ static void exclude_removes_what_matches_all_the_axes_it_names(void **state)
     struct suite s = bare;
 
     (void)state;
-    s.axis_len[AXIS_KV_CACHE] = s.axis_len[AXIS_NEW_TOKENS] = 2;
-    memcpy(s.axis_value[AXIS_KV_CACHE], ((int[]){1, 0}), 2 * sizeof(int));
-    memcpy(s.axis_value[AXIS_NEW_TOKENS], ((int[]){16, 64}), 2 * sizeof(int));
+    s.matrix.len[AXIS_KV_CACHE] = s.matrix.len[AXIS_NEW_TOKENS] = 2;
+    memcpy(s.matrix.value[AXIS_KV_CACHE], ((int[]){1, 0}), 2 * sizeof(int));
+    memcpy(s.matrix.value[AXIS_NEW_TOKENS], ((int[]){16, 64}), 2 * sizeof(int));
     s.excludes = 1;
-    s.exclude[0] = (struct rule){.named = {[AXIS_KV_CACHE] = true, [AXIS_NEW_TOKENS] = true}, .cell = {{0, 0, 0, 64}}};
+    s.exclude[0] = one(AXIS_KV_CACHE, 0);
+    add(&s.exclude[0], AXIS_NEW_TOKENS, 64);
     expect_cells(&s, (const struct cell[]){{{1, 1, 0, 16}}, {{1, 1, 0, 64}}, {{0, 1, 0, 16}}}, 3);
 }
 
@@ -90,16 +106,37 @@ static void include_adds_after_the_product_takes_the_rest_from_the_workload_and_
     struct suite s = bare;
 
     (void)state;
-    s.axis_len[AXIS_BATCH] = 2;
-    memcpy(s.axis_value[AXIS_BATCH], ((int[]){1, 2}), 2 * sizeof(int));
+    s.matrix.len[AXIS_BATCH] = 2;
+    memcpy(s.matrix.value[AXIS_BATCH], ((int[]){1, 2}), 2 * sizeof(int));
     s.excludes = 1;
-    s.exclude[0] = (struct rule){.named = {[AXIS_BATCH] = true}, .cell = {{0, 2, 0, 0}}};
+    s.exclude[0] = one(AXIS_BATCH, 2);
     s.includes = 4;
-    s.include[0] = (struct rule){.named = {[AXIS_PROMPT_TOKENS] = true}, .cell = {{0, 0, 512, 0}}};
-    s.include[1] = (struct rule){.named = {[AXIS_BATCH] = true}, .cell = {{0, 1, 0, 0}}};
-    s.include[2] = (struct rule){.named = {[AXIS_PROMPT_TOKENS] = true}, .cell = {{0, 0, 512, 0}}};
-    s.include[3] = (struct rule){.named = {[AXIS_BATCH] = true}, .cell = {{0, 2, 0, 0}}};
+    s.include[0] = one(AXIS_PROMPT_TOKENS, 512);
+    s.include[1] = one(AXIS_BATCH, 1);
+    s.include[2] = one(AXIS_PROMPT_TOKENS, 512);
+    s.include[3] = one(AXIS_BATCH, 2);
     expect_cells(&s, (const struct cell[]){{{1, 1, 0, 16}}, {{1, 1, 512, 16}}, {{1, 2, 0, 16}}}, 3);
+}
+
+static void lists_in_rules_are_their_product_and_each_of_their_values(void **state)
+{
+    struct suite s = bare;
+
+    (void)state;
+    add(&s.matrix, AXIS_BATCH, 1);
+    add(&s.matrix, AXIS_BATCH, 2);
+    add(&s.matrix, AXIS_BATCH, 3);
+    s.excludes = s.includes = 1;
+    s.exclude[0] = one(AXIS_BATCH, 1);
+    add(&s.exclude[0], AXIS_BATCH, 3);
+    s.include[0] = one(AXIS_BATCH, 5);
+    add(&s.include[0], AXIS_BATCH, 6);
+    add(&s.include[0], AXIS_DTYPE, 2);
+    add(&s.include[0], AXIS_DTYPE, 0);
+    expect_cells(
+        &s,
+        (const struct cell[]){{{1, 2, 0, 16}}, {{1, 5, 0, 16, 0, 2}}, {{1, 5, 0, 16}}, {{1, 6, 0, 16, 0, 2}}, {{1, 6, 0, 16}}},
+        5);
 }
 
 static void no_cells_and_too_many_cells_are_errors_that_name_the_file(void **state)
@@ -110,14 +147,14 @@ static void no_cells_and_too_many_cells_are_errors_that_name_the_file(void **sta
     int count;
 
     (void)state;
-    s.axis_len[AXIS_BATCH] = 4;
-    memcpy(s.axis_value[AXIS_BATCH], ((int[]){1, 2, 3, 4}), 4 * sizeof(int));
+    s.matrix.len[AXIS_BATCH] = 4;
+    memcpy(s.matrix.value[AXIS_BATCH], ((int[]){1, 2, 3, 4}), 4 * sizeof(int));
     assert_int_equal(suite_cells(&s, cells, 4, &count, &err), 0);
     assert_int_equal(count, 4);
     assert_int_equal(suite_cells(&s, cells, 3, &count, &err), ERR_USAGE);
     assert_string_equal(err.text, "x.yaml: matrix: more than 3 cells; shorten an axis or exclude some");
     s.excludes = 1;
-    s.exclude[0] = (struct rule){.named = {[AXIS_KV_CACHE] = true}, .cell = {{1, 0, 0, 0}}};
+    s.exclude[0] = one(AXIS_KV_CACHE, 1);
     assert_int_equal(suite_cells(&s, cells, 4, &count, &err), ERR_USAGE);
     assert_string_equal(err.text, "x.yaml: matrix: no cells are left; the exclude rules remove all of them");
 }
@@ -231,6 +268,7 @@ int main(void)
         cmocka_unit_test(the_product_turns_its_last_axis_fastest),
         cmocka_unit_test(exclude_removes_what_matches_all_the_axes_it_names),
         cmocka_unit_test(include_adds_after_the_product_takes_the_rest_from_the_workload_and_no_cell_twice),
+        cmocka_unit_test(lists_in_rules_are_their_product_and_each_of_their_values),
         cmocka_unit_test(no_cells_and_too_many_cells_are_errors_that_name_the_file),
         cmocka_unit_test(the_shipped_suite_has_its_ten_cells),
         cmocka_unit_test(the_shipped_suite_shrinks_to_four_cells_when_quick),

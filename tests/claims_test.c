@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The kinds of claims, each held, not held and undecided, with the evidence they give. */
+ * Claims about verdicts, tokens, ratios and growth, each held, not held and undecided, with the evidence they give. */
 #include "check.h"
 
 #include "paper_run.h"
-
-static void claim_says(const char *key, const char *part, int line)
-{
-    size_t n = json_array_size(at("claims"));
-
-    has_text(json_string_value(json_object_get(json_array_get(at("claims"), n - 1), key)), part, line);
-}
-#define assert_claim(part)    claim_says("text", part, __LINE__)
-#define assert_evidence(part) claim_says("evidence", part, __LINE__)
 
 static void bound_is_held_when_every_matching_verdict_agrees(void **state)
 {
@@ -177,52 +168,6 @@ static void strategies_are_arms_like_any_other(void **state)
     assert_evidence("of names no axis and value of a trial: strategy");
 }
 
-#define SAMPLING(more) "{\"claim\": \"sampling\"" more "}"
-
-static void the_share_of_choosing_is_held_by_its_interval(void **state)
-{
-    (void)state;
-    sample_share = 0.1;
-    add_strategy("greedy", 3);
-    sample_share = 0.3;
-    add_strategy("top_p", 3);
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.31")), "held");
-    assert_claim("choosing the token takes less than 31 % of a decode step");
-    assert_evidence("2 of 2 trials; 30.0 % for kv_cache=on prompt=4 new=3 strategy=top_p");
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.2")), "not held");
-    assert_evidence("1 of 2 trials; 30.0 % for kv_cache=on prompt=4 new=3 strategy=top_p");
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.2, \"where\": {\"strategy\": \"greedy\"}")), "held");
-    assert_claim("of a decode step where strategy=greedy");
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.2, \"where\": {\"strategy\": \"min_p\"}")), "undecided");
-    assert_evidence("no trial matches");
-}
-
-static void a_share_whose_interval_reaches_over_the_line_is_undecided(void **state)
-{
-    (void)state;
-    int64_t t = add_chosen_trial(true, 4, 3, "top_p", "p", 1);
-    for (int i = 1; i <= 3; i++) {
-        sample_share = 0.1 * i;
-        add_repetition(t, "time", false, "a", (double[]){2, 2, 2}, 3);
-    }
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.25")), "undecided");
-    assert_evidence("0 of 1 trials; 20.0 % [10.0, 30.0] for kv_cache=on prompt=4 new=3 strategy=top_p");
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.31")), "held");
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.05")), "not held");
-}
-
-static void choosing_that_was_not_measured_decides_nothing(void **state)
-{
-    (void)state;
-    add_strategy("greedy", 3);
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.5")), "undecided");
-    assert_evidence("not measured for kv_cache=on prompt=4 new=3");
-    sample_share = 0.1;
-    add_repetition(add_chosen_trial(true, 4, 3, "top_k", "k", 1), "time", false, "a", (double[]){1, 2, 2}, 3);
-    assert_string_equal(judge(SAMPLING(", \"below\": 0.5, \"where\": {\"strategy\": \"top_k\"}")), "undecided");
-    assert_evidence("one repetition has no interval");
-}
-
 static void a_ratio_that_does_not_grow_or_cannot_be_told_is_said(void **state)
 {
     (void)state;
@@ -286,6 +231,55 @@ static void no_arms_with_three_lengths_are_undecided(void **state)
     assert_evidence("no two arms with values at three lengths of new_tokens");
 }
 
+/* A trial of another type of weights, in which both phases do what the paper trial's do. */
+static void add_paper_trial_of(const char *dtype, int threads)
+{
+    static const double ms[3][3] = {{10, 2, 4}, {12, 3, 5}, {11, 2.5, 4.5}};
+    struct store_trial t = usual_trial(true, 4, 3);
+
+    set_axis(&t, AXIS_DTYPE, dtype);
+    t.axis[AXIS_THREADS] = threads;
+    int64_t id = put_trial(t);
+    predict(id, 0, 800, 20, 0, 8);
+    predict(id, 1, 10, 20, 1, 2);
+    predict(id, 2, 14, 20, 3, 2.5);
+    for (int i = 0; i < 3; i++)
+        add_repetition(id, "time", false, "aa", ms[i], 3);
+}
+
+static void a_filter_may_list_values_of_which_any_matches(void **state)
+{
+    (void)state;
+    add_roofs();
+    add_paper_trial_of("f32", 2);
+    add_paper_trial_of("bf16", 2);
+    add_paper_trial_of("q4_0", 2);
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"prefill\", \"is\": \"compute\", \"where\": {\"dtype\": "
+                              "[\"f32\", \"bf16\"], \"threads\": \"all\", \"prompt_tokens\": 4}}"),
+                        "held");
+    assert_claim("prefill is compute-bound where prompt_tokens=4, dtype=f32 or bf16, threads=2");
+    assert_evidence("2 of 2 trials");
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"decode_ms\", \"of\": {\"dtype\": [\"bf16\", \"q4_0\"]}, "
+                              "\"over\": {\"dtype\": \"f32\"}, \"above\": 0.7}"),
+                        "held");
+    assert_evidence(
+        "1.00x [0.750, 1.33] for kv_cache=on prompt=4 new=3 dtype=bf16, 1.00x [0.750, 1.33] for kv_cache=on prompt=4 "
+        "new=3 dtype=q4_0");
+}
+
+static void a_trial_over_several_names_each(void **state)
+{
+    (void)state;
+    add_paper_trial_of("f32", 2);
+    add_paper_trial_of("bf16", 2);
+    add_paper_trial_of("q4_0", 2);
+    assert_string_equal(judge("{\"claim\": \"ratio\", \"metric\": \"decode_ms\", \"of\": {\"dtype\": \"f32\"}, \"over\": "
+                              "{\"dtype\": [\"bf16\", \"q4_0\"]}, \"above\": 0.7}"),
+                        "held");
+    assert_evidence("1.00x [0.750, 1.33] for kv_cache=on prompt=4 new=3 over dtype=bf16, 1.00x [0.750, 1.33] for kv_cache=on "
+                    "prompt=4 new=3 over dtype=q4_0");
+}
+
 static void words_that_name_nothing_are_undecided_with_the_reason(void **state)
 {
     (void)state;
@@ -298,6 +292,10 @@ static void words_that_name_nothing_are_undecided_with_the_reason(void **state)
     assert_evidence("names no axis and value of a trial: colour");
     assert_string_equal(judge(STEEPER("joules", "off", "on")), "undecided");
     assert_evidence("metric is unknown: 'joules'");
+    assert_string_equal(judge("{\"claim\": \"bound\", \"phase\": \"decode\", \"is\": \"bandwidth\", \"where\": "
+                              "{\"dtype\": [\"f32\", \"f64\"]}}"),
+                        "undecided");
+    assert_evidence("names no axis and value of a trial: dtype");
     assert_string_equal(judge("{\"claim\": \"same_tokens\", \"across\": \"colour\"}"), "undecided");
     assert_evidence("across names no axis: 'colour'");
 }
@@ -334,15 +332,14 @@ int main(void)
         test(a_ratio_is_held_when_every_pair_s_interval_is_above),
         test(a_ratio_may_have_a_bound_above_and_one_below),
         test(strategies_are_arms_like_any_other),
-        test(the_share_of_choosing_is_held_by_its_interval),
-        test(a_share_whose_interval_reaches_over_the_line_is_undecided),
-        test(choosing_that_was_not_measured_decides_nothing),
         test(a_ratio_that_does_not_grow_or_cannot_be_told_is_said),
         test(a_shrinking_ratio_does_not_grow),
         test(one_repetition_decides_no_ratio),
         test(exponents_are_compared_by_their_intervals),
         test(overlapping_exponents_decide_nothing),
         test(no_arms_with_three_lengths_are_undecided),
+        test(a_filter_may_list_values_of_which_any_matches),
+        test(a_trial_over_several_names_each),
         test(words_that_name_nothing_are_undecided_with_the_reason),
         test(all_held_is_false_as_soon_as_one_is_not),
     };

@@ -185,6 +185,12 @@ static double do_f32(struct known_room *room)
     return work(METRIC_FLOPS_F32, 1e6);
 }
 
+static __attribute__((unused)) void do_f32_on(void *unused, int worker)
+{
+    (void)unused, (void)worker;
+    do_f32(NULL);
+}
+
 static double do_f64(struct known_room *room)
 {
     (void)room;
@@ -309,7 +315,7 @@ static int start_team(void **state)
     int most = team_max_threads();
 
     (void)state;
-    return team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL);
+    return team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL, NULL);
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "doctor.h"
 #include "doctor_parts.h"
+#include "isa.h"
 #include "probe.h"
 #include "team.h"
 
@@ -204,6 +205,45 @@ static void each_thing_that_disturbs_lowers_the_grade_of_the_cpu(void **state)
     assert_int_equal(grade(doctor_cpu), DOCTOR_B);
 }
 
+static void the_cpus_arithmetic_is_told_by_its_level(void **state)
+{
+    enum isa isa;
+
+    (void)state;
+    put_server();
+    for (int level = 0; level < ISA_COUNT; level++) {
+        setenv("BENCH_ISA", isa_name((enum isa)level), 1);
+        grade(doctor_cpu);
+        const struct finding *f = finding_of("arithmetic");
+        if (isa_choose(&isa, NULL) < 0) { /* beyond this CPU */
+            assert_non_null(strstr(f->value, "this CPU offers"));
+            assert_string_equal(f->remedy, "unset BENCH_ISA");
+            continue;
+        }
+        char start[64];
+        snprintf(start, sizeof start, "level %s: f32", isa_name(isa));
+        assert_int_equal(strncmp(f->value, start, strlen(start)), 0);
+        assert_int_equal(strstr(f->value, "f32, bf16 dot, int8 dot") != NULL, isa == ISA_AVX512BF16);
+    }
+    unsetenv("BENCH_ISA");
+}
+
+static void workers_that_share_a_core_are_told_with_the_remedy(void **state)
+{
+    (void)state;
+    put_server();
+    for (int shared = 0; shared < 2; shared++) {
+        struct doctor_args args = *args_of(NULL);
+        args.threads = 2;
+        args.shares_cores = shared;
+        machine_facts_read(&facts, root);
+        diagnosis.count = 0;
+        assert_int_equal(doctor_cpu(&diagnosis, &args), shared ? DOCTOR_C : DOCTOR_A);
+        assert_string_equal(finding_of("workers")->value, shared ? "2, some share a core" : "2, a core each");
+        assert_int_equal(strstr(finding_of("workers")->remedy, "--cpus LIST") != NULL, shared);
+    }
+}
+
 static void each_thing_that_disturbs_lowers_the_grade_of_memory(void **state)
 {
     (void)state;
@@ -386,7 +426,7 @@ static int start(void **state)
     machine_facts_read(&facts, "");
     while (facts.variables > 0)
         unsetenv(facts.variable[--facts.variables].name);
-    return team_start(&team, team_max_threads() < 2 ? 1 : 2, NULL);
+    return team_start(&team, team_max_threads() < 2 ? 1 : 2, NULL, NULL);
 }
 
 int main(void)
@@ -401,6 +441,8 @@ int main(void)
         ROOTED(telling_variables_are_kept_and_folders_are_not),
         ROOTED(a_server_of_ones_own_gets_an_a),
         ROOTED(each_thing_that_disturbs_lowers_the_grade_of_the_cpu),
+        ROOTED(the_cpus_arithmetic_is_told_by_its_level),
+        ROOTED(workers_that_share_a_core_are_told_with_the_remedy),
         ROOTED(each_thing_that_disturbs_lowers_the_grade_of_memory),
         ROOTED(a_variable_is_graded_by_what_it_costs),
         ROOTED(a_figure_that_cannot_be_had_says_why),

@@ -69,18 +69,20 @@ static uint64_t random_bits(void)
 static void types_have_the_names_and_sizes_of_both_file_formats(void **state)
 {
     static const struct {
-        const char *name;
+        const char *name, *full;
         int block, bytes;
         bool writable;
-    } expected[DTYPE_COUNT] = {[DTYPE_F32] = {"F32", 1, 4, true},       [DTYPE_F16] = {"F16", 1, 2, true},
-                               [DTYPE_BF16] = {"BF16", 1, 2, true},     [DTYPE_Q8_0] = {"Q8_0", 32, 34, true},
-                               [DTYPE_Q4_0] = {"Q4_0", 32, 18, true},   [DTYPE_Q4_K] = {"Q4_K", 256, 144, false},
-                               [DTYPE_Q6_K] = {"Q6_K", 256, 210, false}};
+    } expected[DTYPE_COUNT] = {
+        [DTYPE_F32] = {"F32", "float32", 1, 4, true},    [DTYPE_F16] = {"F16", "float16", 1, 2, true},
+        [DTYPE_BF16] = {"BF16", "bfloat16", 1, 2, true}, [DTYPE_Q8_0] = {"Q8_0", "q8_0", 32, 34, true},
+        [DTYPE_Q4_0] = {"Q4_0", "q4_0", 32, 18, true},   [DTYPE_Q4_K] = {"Q4_K", "q4_k", 256, 144, false},
+        [DTYPE_Q6_K] = {"Q6_K", "q6_k", 256, 210, false}};
     enum dtype found;
 
     (void)state;
     for (int d = 0; d < DTYPE_COUNT; d++) {
         assert_string_equal(dtype_name(d), expected[d].name);
+        assert_string_equal(dtype_full_name(d), expected[d].full);
         assert_int_equal(dtype_block(d), expected[d].block);
         assert_int_equal(dtype_block_bytes(d), expected[d].bytes);
         assert_int_equal(dtype_is_writable(d), expected[d].writable);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Generation as a person sees it, on the preset tiny-gpt2 and its tokenizer, for the tests of it. Where one needs known tokens
  * the model is given weights that say them: nothing is added in its layers, and each position's embedding is that of the token
- * to follow. Included once by each program that needs it, after check.h. */
+ * to follow. The products are OpenBLAS's, who leaves the weights as they were laid out. Included once by each program that
+ * needs it, after check.h. */
 #ifndef BENCH_GENERATE_ROOM_H
 #define BENCH_GENERATE_ROOM_H
 
@@ -16,7 +17,7 @@ enum { TOKENS_MAX = 64, PIECES_MAX = 256 };
 
 static inline int open_model(void **state)
 {
-    struct model_args args = {.source = "tiny-gpt2", .backend = "cpu", .threads = 1, .seed = 1};
+    struct model_args args = {.source = "tiny-gpt2", .backend = "cpu", .threads = 1, .gemm = GEMM_OPENBLAS, .seed = 1};
     struct model *m = NULL;
     struct err e = {0};
 
@@ -112,7 +113,7 @@ static inline void forget(struct generated *g, struct seen *s)
 
 static inline void clear(struct matrix *m)
 {
-    memset(m->data, 0, (size_t)m->rows * (size_t)m->cols * sizeof *m->data);
+    memset(m->data, 0, (size_t)m->rows * m->row_bytes);
 }
 
 /* After a prompt of n tokens come ids[0, count). */
@@ -125,9 +126,12 @@ static inline void script(struct model *m, int n, const int32_t *ids, int count)
         clear(&w->layers[l].out);
         clear(&w->layers[l].down);
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        float *position = matrix_row(&w->position, n - 1 + i);
+        const float *token = matrix_row(&w->embed, ids[i]);
         for (size_t k = 0; k < d; k++)
-            w->position.data[(size_t)(n - 1 + i) * d + k] = 100 * w->embed.data[(size_t)ids[i] * d + k];
+            position[k] = 100 * token[k];
+    }
 }
 
 static inline int script_text(struct model *m, int n, const char *text, int32_t *out)
@@ -152,7 +156,7 @@ static inline int start_team(void **state)
     struct team team;
 
     (void)state;
-    return team_start(&team, 1, NULL);
+    return team_start(&team, 1, NULL, NULL);
 }
 
 #define on_a_model(test) cmocka_unit_test_setup_teardown(test, open_model, close_model)

@@ -27,7 +27,7 @@ static void generation_ends_after_max_new_tokens(void **state)
     assert_text_is(&seen.text, ", how are you");
     assert_int_equal(seen.steps, 4);
     assert_int_equal(seen.heads, 4);
-    assert_int_equal(seen.kv_bytes, config_kv_bytes(&m->config, 1, HELLO + 3)); /* the last choice is never read */
+    assert_int_equal(seen.kv_bytes, config_kv_bytes(&m->config, 1, HELLO + 3, 4)); /* the last choice is never read */
     assert_int_equal(g.prefill_ns, seen.ns[0]);
     assert_int_equal(g.decode_ns, seen.ns[1] + seen.ns[2] + seen.ns[3]);
     assert_true(g.prefill_ns > 0 && g.decode_ns > 0);

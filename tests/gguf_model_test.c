@@ -61,7 +61,7 @@ static void there_and_back(const struct room *r, const struct model_config *c)
     room_same_config(&s->config, c);
     assert_int_equal(s->elements[DTYPE_F32], config_parameters(c));
     assert_int_equal(s->bytes, 4 * config_parameters(c));
-    assert_int_equal(weights_alloc(&back, &s->config, &e), 0);
+    assert_int_equal(weights_alloc(&back, &s->config, DTYPE_F32, &e), 0);
     assert_int_equal(source_gguf.read(s, &back, &e), 0);
     assert_int_equal(back.bytes, w.bytes);
     assert_memory_equal(back.pages, w.pages, w.bytes);
@@ -114,15 +114,15 @@ struct rounding {
 static int compare_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     struct rounding *t = ctx;
-    const float *back = (const float *)(t->read + ((const char *)slot->data - t->written));
-    size_t cols = (size_t)slot->cols, rows = (size_t)slot->rows;
+    const float *back = (const float *)(t->read + ((const char *)slot->to.data - t->written));
+    size_t cols = (size_t)slot->to.cols, rows = (size_t)slot->to.rows;
     enum dtype d = cols == 1 ? DTYPE_F32 : cols % (size_t)dtype_block(t->d) ? DTYPE_F16 : t->d;
     uint8_t stored[512];
     float row[128];
 
     (void)e;
     for (size_t i = 0; i < rows; i++) {
-        dtype_encode(d, stored, slot->data + i * cols, cols);
+        dtype_encode(d, stored, matrix_row(&slot->to, (int)i), cols);
         dtype_decode(d, row, stored, cols);
         assert_memory_equal(back + i * cols, row, cols * sizeof *row);
     }
@@ -143,7 +143,7 @@ static void smaller_types_are_read_back_after_one_rounding(void **state)
         struct err e = {0};
         assert_int_equal(gguf_write(r->path, &c, &w, NULL, types[i], &e), 0);
         struct source *s = room_open(r);
-        assert_int_equal(weights_alloc(&back, &s->config, &e), 0);
+        assert_int_equal(weights_alloc(&back, &s->config, DTYPE_F32, &e), 0);
         assert_int_equal(source_gguf.read(s, &back, &e), 0);
         struct rounding t = {.d = types[i], .read = back.pages, .written = w.pages};
         assert_int_equal(weights_visit(&w, &c, compare_slot, &t, &e), 0);
@@ -166,7 +166,7 @@ static int find_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 
     (void)e;
     if (strcmp(slot->name, n->name) == 0)
-        n->data = slot->data;
+        n->data = slot->to.data;
     return 0;
 }
 
@@ -192,7 +192,7 @@ static void a_k_quant_is_read_block_by_block(void **state)
 
     struct source *s = room_open(r);
     assert_int_equal(s->elements[DTYPE_Q4_K], ROWS * COLS);
-    assert_int_equal(weights_alloc(&back, &s->config, &e), 0);
+    assert_int_equal(weights_alloc(&back, &s->config, DTYPE_F32, &e), 0);
     assert_int_equal(source_gguf.read(s, &back, &e), 0);
     assert_int_equal(weights_visit(&back, &s->config, find_slot, &gate, &e), 0);
     for (size_t i = 0; i < ROWS; i++) {
@@ -246,9 +246,9 @@ static void llama_keeps_the_two_rows_that_are_turned_together_side_by_side(void 
     assert_int_equal(gguf_open(&g, r->path, &e), 0);
     const struct layer_weights *l = &w.layers[1];
     for (int i = 0; i < 12; i++) {
-        assert_stored_row(&g, "blk.1.attn_q.weight", i, l->qkv.data + order[i] * 8, 8);
-        assert_stored_row(&g, "blk.1.attn_k.weight", i, l->qkv.data + (12 + order[i]) * 8, 8);
-        assert_stored_row(&g, "blk.1.attn_v.weight", i, l->qkv.data + (24 + i) * 8, 8);
+        assert_stored_row(&g, "blk.1.attn_q.weight", i, matrix_row(&l->qkv, order[i]), 8);
+        assert_stored_row(&g, "blk.1.attn_k.weight", i, matrix_row(&l->qkv, 12 + order[i]), 8);
+        assert_stored_row(&g, "blk.1.attn_v.weight", i, matrix_row(&l->qkv, 24 + i), 8);
         assert_stored_row(&g, "blk.1.attn_q.bias", i, l->qkv_b + order[i], 1);
         assert_stored_row(&g, "blk.1.attn_k.bias", i, l->qkv_b + 12 + order[i], 1);
         assert_stored_row(&g, "blk.1.attn_v.bias", i, l->qkv_b + 24 + i, 1);
@@ -270,8 +270,8 @@ static void qwen2_and_gpt2_keep_rows_as_they_are(void **state)
         assert_int_equal(gguf_write(r->path, c, &w, NULL, DTYPE_F32, &e), 0);
         assert_int_equal(gguf_open(&g, r->path, &e), 0);
         for (int i = 0; i < 8; i++)
-            assert_stored_row(&g, gpt2 ? "blk.1.attn_qkv.weight" : "blk.1.attn_q.weight", i,
-                              w.layers[1].qkv.data + i * c->d_model, c->d_model);
+            assert_stored_row(&g, gpt2 ? "blk.1.attn_qkv.weight" : "blk.1.attn_q.weight", i, matrix_row(&w.layers[1].qkv, i),
+                              c->d_model);
         gguf_close(&g);
         weights_free(&w);
     }
@@ -305,7 +305,7 @@ static void llama3_scaling_becomes_divisors_that_survive_being_written_again(voi
         assert_int_equal(s->config.rope.kind, ROPE_PLAIN);
         assert_memory_equal(s->rope_factors, expected, sizeof expected);
         assert_int_equal(all_elements(s), config_parameters(&c));
-        assert_int_equal(weights_alloc(&back, &s->config, &e), 0);
+        assert_int_equal(weights_alloc(&back, &s->config, DTYPE_F32, &e), 0);
         assert_int_equal(source_gguf.read(s, &back, &e), 0);
         back.rope_factors = s->rope_factors;
         s->rope_factors = NULL;

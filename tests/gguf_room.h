@@ -122,7 +122,7 @@ static inline struct weights room_weights(const struct model_config *c)
     struct weights w;
     struct err e = {0};
 
-    assert_int_equal(weights_alloc(&w, c, &e), 0);
+    assert_int_equal(weights_alloc(&w, c, DTYPE_F32, &e), 0);
     synthetic_fill(&w, c, 7);
     return w;
 }

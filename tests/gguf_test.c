@@ -229,7 +229,7 @@ static bool is_accepted(const struct room *r)
     int code = source_gguf.open(&s, r->path, 0, &e);
 
     if (code == 0) {
-        code = weights_alloc(&w, &s->config, &e);
+        code = weights_alloc(&w, &s->config, DTYPE_F32, &e);
         assert_int_equal(code, 0);
         assert_int_equal(source_gguf.read(s, &w, &e), 0);
         code = source_gguf.tokenizer(s, &t, &e);

@@ -206,14 +206,14 @@ static inline int write_slot(void *ctx, const struct tensor_slot *slot, struct e
     bool changed = r->change && strcmp(r->change, slot->name) == 0;
     char name[160], shape[64];
     struct text data = {0};
-    int first = slot->transposed ? slot->cols : slot->rows, second = slot->transposed ? slot->rows : slot->cols;
+    int first = slot->transposed ? slot->to.cols : slot->to.rows, second = slot->transposed ? slot->to.rows : slot->to.cols;
 
     (void)e;
     if (strcmp(dtype, dtypes[r->pass]) != 0)
         return 0;
     for (size_t i = 0; i < (size_t)first * (size_t)second; i++)
         encode(&data, pattern(slot->name, i), dtype);
-    snprintf(shape, sizeof shape, slot->cols == 1 ? "%d" : "%d,%d", first, second);
+    snprintf(shape, sizeof shape, slot->to.cols == 1 ? "%d" : "%d,%d", first, second);
     snprintf(name, sizeof name, "%s%s", has_prefix(slot->name) ? r->prefix : "", slot->name);
     if (changed && r->name)
         snprintf(name, sizeof name, "%s", r->name);
@@ -243,7 +243,7 @@ static inline void write_model(const struct folder *f, struct recipe *r)
     float four = 4;
 
     write_config(f, r->config);
-    assert_int_equal(weights_plan(&w, r->config, &e), 0);
+    assert_int_equal(weights_plan(&w, r->config, DTYPE_F32, &e), 0);
     for (r->pass = 0; r->pass < 3; r->pass++)
         assert_int_equal(weights_visit(&w, r->config, write_slot, r, &e), 0);
     weights_free(&w);

@@ -112,7 +112,7 @@ static inline void build(struct weights *w, const struct model_config *c)
 {
     struct err e = {0};
 
-    assert_int_equal(weights_alloc(w, c, &e), 0);
+    assert_int_equal(weights_alloc(w, c, DTYPE_F32, &e), 0);
     synthetic_fill(w, c, 5);
 }
 

@@ -13,10 +13,11 @@ static int check_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
 {
     (void)ctx;
     (void)e;
-    for (int r = 0; r < slot->rows; r++) {
-        for (int c = 0; c < slot->cols; c++) {
-            size_t in_file = slot->transposed ? (size_t)(c * slot->rows + r) : (size_t)(r * slot->cols + c);
-            assert_true(slot->data[r * slot->cols + c] == pattern(slot->name, in_file));
+    for (int r = 0; r < slot->to.rows; r++) {
+        const float *row = matrix_row(&slot->to, r);
+        for (int c = 0; c < slot->to.cols; c++) {
+            size_t in_file = slot->transposed ? (size_t)(c * slot->to.rows + r) : (size_t)(r * slot->to.cols + c);
+            assert_true(row[c] == pattern(slot->name, in_file));
         }
     }
     return 0;
@@ -31,7 +32,7 @@ static int read_model(const struct folder *f, struct err *e)
     *e = (struct err){0};
     int code = source_open(&s, f->dir, 1, e);
     if (code == 0)
-        code = weights_alloc(&w, &s->config, e);
+        code = weights_alloc(&w, &s->config, DTYPE_F32, e);
     if (code == 0)
         code = s->ops->read(s, &w, e);
     if (code == 0)
@@ -246,7 +247,7 @@ static void a_config_that_promises_more_than_the_files_hold_is_refused_before_me
     most.layers = 1024, most.d_model = 65536, most.heads = most.kv_heads = most.head_dim = 1024, most.d_ff = 1 << 20;
     most.vocab = most.context = 1 << 24;
     write_config(f, &most);
-    assert_int_equal(weights_alloc(&w, &most, &e), ERR_MEMORY);
+    assert_int_equal(weights_alloc(&w, &most, DTYPE_F32, &e), ERR_MEMORY);
     expect_error(
         f, ERR_FORMAT,
         "model.safetensors: tensor 'model.embed_tokens.weight': shape [19, 12], config.json asks for [16777216, 65536]");

@@ -10,6 +10,10 @@ sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' |
 found=$(grep -nE '#include "\.\./' $sources) && say "an include climbs out of its room:
 $found"
 
+# Workers come from the team (engine/base/team.h), lest another region change its pool; loading a file may have regions of its own.
+found=$(printf '%s\n' $sources | grep -vE '^engine/(base/team\.c|formats/)' | xargs grep -nE '#pragma omp (parallel|for)') && say "a region beside team_run:
+$found"
+
 # Every file of ours says its licence.
 for f in $sources $(git ls-files --cached --others --exclude-standard '*.S' '*.sh' '*.mjs' '*.py' '*.sql' '*.css' Makefile .ci/deps .ci/run | xargs ls -d 2>/dev/null); do
     head -3 "$f" | grep -q 'SPDX-License-Identifier: MIT' || say "$f: no SPDX line at its top"

@@ -58,6 +58,11 @@ static const char version_2_rows[] = "PRAGMA user_version = 2;"
                                      "UPDATE step SET sample_ns = 30000;"
                                      "INSERT INTO op VALUES(1, 0, 'qkv', 5, 6), (1, 0, 'mlp', 7, 8), (1, 1, 'qkv', 1, 2);";
 
+/* The same run as version 3 has it, with what came new in that version. */
+static const char version_3_rows[] = "PRAGMA user_version = 3;"
+                                     "INSERT INTO cache VALUES(1, 'l2', 4000000);"
+                                     "UPDATE repetition SET interrupts = 7;";
+
 static int make_database(int version)
 {
     const char *tmp = getenv("TMPDIR");
@@ -68,8 +73,10 @@ static int make_database(int version)
     if (!mkdtemp(folder) || sqlite3_open(in_folder(path, "old.db"), &db) != SQLITE_OK)
         return -1;
     int bad = sqlite3_exec(db, embedded_schema, NULL, NULL, NULL) || sqlite3_exec(db, version_1_rows, NULL, NULL, NULL);
-    if (!bad && version == 2)
+    if (!bad && version >= 2)
         bad = sqlite3_exec(db, embedded_schema_2, NULL, NULL, NULL) || sqlite3_exec(db, version_2_rows, NULL, NULL, NULL);
+    if (!bad && version >= 3)
+        bad = sqlite3_exec(db, embedded_schema_3, NULL, NULL, NULL) || sqlite3_exec(db, version_3_rows, NULL, NULL, NULL);
     if (bad)
         fprintf(stderr, "%s\n", sqlite3_errmsg(db));
     sqlite3_close(db);
@@ -86,6 +93,12 @@ static int make_database_2(void **state)
 {
     (void)state;
     return make_database(2);
+}
+
+static int make_database_3(void **state)
+{
+    (void)state;
+    return make_database(3);
 }
 
 static int remove_folder(void **state)
@@ -124,7 +137,7 @@ static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **stat
     struct store *s = open_migrated();
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 3);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
     assert_int_equal(query(s, "SELECT count(*) FROM step"), 6);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns IS NULL AND wall_ns = 3000000"), 6);
     assert_int_equal(query(s, "SELECT strategy = 'greedy' AND sampling IS NULL AND rows = 3 FROM trial"), 1);
@@ -146,7 +159,7 @@ static void a_database_of_version_2_keeps_its_rows_in_their_order(void **state)
     struct store *s = open_migrated();
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 3);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
     assert_int_equal(query(s, "SELECT count(*) FROM op WHERE steps = 1 AND write_bytes IS NULL"), 3);
     assert_int_equal(query(s, "SELECT group_concat(op) = 'qkv,mlp' FROM (SELECT op FROM op WHERE step = 0 ORDER BY rowid)"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns = 30000"), 6);
@@ -159,6 +172,33 @@ static void a_database_of_version_2_keeps_its_rows_in_their_order(void **state)
     assert_int_equal(query(s, "SELECT count(*) FROM op_time"), 0);
     assert_int_equal(query(s, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    store_close(s);
+}
+
+static void a_database_of_version_3_computed_in_float32_with_all_threads(void **state)
+{
+    struct store *s = open_migrated();
+    json_t *document = NULL;
+
+    (void)state;
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
+    assert_int_equal(query(s, "SELECT count(*) FROM trial WHERE dtype = 'f32' AND kv_dtype = 'f32' AND threads = 2 AND gemm IS "
+                              "NULL AND attention IS NULL AND arithmetic = 'f32' AND weight_bytes = 4000"),
+                     1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step_time WHERE dtype = 'f32' AND threads = 2 AND gemm IS NULL"), 6);
+    assert_int_equal(query(s, "SELECT count(*) FROM trial_rate WHERE kv_dtype = 'f32' AND decode_ms = 6"), 2);
+    assert_int_equal(query(s, "SELECT count(*) FROM accuracy"), 0);
+    assert_int_equal(query(s, "SELECT count(*) FROM repetition WHERE interrupts = 7"), 2);
+    assert_int_equal(query(s, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    assert_ok(analysis_document(&document, s, 1, &error));
+    const json_t *trial = json_array_get(json_object_get(document, "trials"), 0);
+    assert_string_equal(json_string_value(json_object_get(trial, "dtype")), "f32");
+    assert_int_equal(json_integer_value(json_object_get(trial, "threads")), 2);
+    assert_true(json_is_null(json_object_get(trial, "gemm"))); /* which it was is not known */
+    assert_true(json_is_null(json_object_get(trial, "attention")));
+    assert_true(json_is_null(json_object_get(trial, "accuracy")));
+    json_decref(document);
     store_close(s);
 }
 
@@ -201,7 +241,7 @@ static void an_old_database_that_may_only_be_read_says_how_to_go_on(void **state
     (void)state;
     assert_int_equal(store_open_readonly(&s, in_folder(path, "old.db"), &error), ERR_FORMAT);
     assert_null(s);
-    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 3): any `bench run` with this --db "
+    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 4): any `bench run` with this --db "
                                        "brings it up to date"));
 }
 
@@ -212,6 +252,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(an_old_database_is_brought_up_to_date_and_keeps_its_rows),
         cmocka_unit_test_setup_teardown(a_database_of_version_2_keeps_its_rows_in_their_order, make_database_2, remove_folder),
+        cmocka_unit_test_setup_teardown(a_database_of_version_3_computed_in_float32_with_all_threads, make_database_3,
+                                        remove_folder),
         test(a_run_of_an_old_bench_is_still_shown_reported_and_recorded),
         test(an_old_database_that_may_only_be_read_says_how_to_go_on),
     };

@@ -5,20 +5,6 @@
 #include "paper_run.h"
 #include "summary.h"
 
-static void add_op_work(int64_t trial, int step, int steps, const char *op, double mflop, double mb, double written_mb)
-{
-    const struct store_op row = {{step, steps}, op, mflop * 1e6, mb * 1e6, written_mb * 1e6};
-
-    assert_ok(store_add_op(store, trial, &row, &error));
-}
-
-static void add_op_ms(int64_t repetition, int step, int steps, const char *op, int layer, double ms)
-{
-    const struct store_op_place at = {{step, steps}, op, layer};
-
-    assert_ok(store_add_op_step(store, repetition, &at, (int64_t)round(ms * 1e6), &error));
-}
-
 static void add_op_count(int64_t repetition, int step, int steps, const char *op, int layer, const char *metric,
                          double millions)
 {

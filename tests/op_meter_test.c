@@ -247,25 +247,20 @@ static void a_value_that_is_missing_once_is_missing(void **state)
 
 /* --- the engine --- */
 
-static void all_ops_of_a_real_step_together_are_the_step(void **state)
+/* 60 steps of a session on so many of the model's workers. */
+static void run_real_steps(struct model *model, int threads)
 {
     static const int32_t prompt[4] = {5, 17, 230, 4};
-    struct team team;
-    struct model *model = NULL;
+    const int layers = model_config(model)->layers;
     struct session *s = NULL;
     struct op_meter real;
+    uint64_t step_ns = 0, ops_ns = 0;
 
-    (void)state;
-    assert_int_equal(team_start(&team, 1, NULL), 0);
-    assert_int_equal(
-        model_open(&model, &(struct model_args){.source = "tiny-llama", .backend = "cpu", .threads = 1, .seed = 1}, NULL), 0);
-    int layers = model_config(model)->layers;
     assert_int_equal(op_meter_open(&real, layers, NULL), 0);
     op_meter_reset(&real, NULL);
     struct session_args args = {
-        .batch = 1, .capacity = 64, .kv_cache = true, .ignore_eos = true, .hooks = op_meter_hooks(&real)};
+        .batch = 1, .capacity = 64, .threads = threads, .kv_cache = true, .ignore_eos = true, .hooks = op_meter_hooks(&real)};
     assert_int_equal(session_open(&s, model, &args, NULL), 0);
-    uint64_t step_ns = 0, ops_ns = 0;
     for (int step = 0; step < 60; step++) {
         uint64_t start = clock_ns();
         op_meter_begin_step(&real);
@@ -283,8 +278,21 @@ static void all_ops_of_a_real_step_together_are_the_step(void **state)
     assert_int_equal(op_meter_cell(&real, OP_SPAN_DECODE, OP_MLP, -1)->ns, 0);
     assert_true(op_meter_cell(&real, OP_SPAN_DECODE, OP_SAMPLE, -1)->ns > 0);
     session_close(s);
-    model_close(model);
     op_meter_close(&real);
+}
+
+static void all_ops_of_a_real_step_together_are_the_step_on_any_number_of_workers(void **state)
+{
+    struct team team;
+    struct model *model = NULL;
+
+    (void)state;
+    assert_int_equal(team_start(&team, team_max_threads() < 2 ? 1 : 2, NULL, NULL), 0);
+    struct model_args args = {.source = "tiny-llama", .backend = "cpu", .threads = team.threads, .seed = 1};
+    assert_int_equal(model_open(&model, &args, NULL), 0);
+    for (int threads = team.threads; threads >= 1; threads--)
+        run_real_steps(model, threads);
+    model_close(model);
 }
 
 #define test(name) cmocka_unit_test_setup_teardown(name, open_meter, close_meter)
@@ -299,7 +307,7 @@ int main(void)
         test(one_impossible_stretch_spoils_its_step),
         test(a_stretch_that_is_long_must_have_been_counted),
         test(a_value_that_is_missing_once_is_missing),
-        cmocka_unit_test(all_ops_of_a_real_step_together_are_the_step),
+        cmocka_unit_test(all_ops_of_a_real_step_together_are_the_step_on_any_number_of_workers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,18 +82,23 @@ static inline int close_run(void **state)
     return 0;
 }
 
-static inline void add_roof(const char *name, const char *kind, int round, double giga)
+static inline void add_roof_of(const char *name, const char *kind, int threads, int round, double giga)
 {
     struct store_roof r = {.name = name,
                            .kind = kind,
-                           .level = "dram",
+                           .level = strcmp(kind, "compute") == 0 ? "registers" : "dram",
                            .how = "by hand",
-                           .threads = 2,
+                           .threads = threads,
                            .round = round,
                            .at_ns = 1000 * round,
                            .value = giga * 1e9};
 
     assert_ok(store_add_roof(store, run, &r, &error));
+}
+
+static inline void add_roof(const char *name, const char *kind, int round, double giga)
+{
+    add_roof_of(name, kind, 2, round, giga);
 }
 
 /* Rounds around 100 GFLOP/s and 10 GB/s; the repetitions stand between the second and the third, whose means are just that. */
@@ -107,25 +112,51 @@ static inline void add_roofs(void)
     }
 }
 
+/* A trial at the usual values, for a test to change before it is added; two threads as the run's. */
+static inline struct store_trial usual_trial(bool kv, int prompt, int new_tokens)
+{
+    struct store_trial t = {.rows = 1,
+                            .arithmetic = "f32",
+                            .attention_arithmetic = "f32",
+                            .weight_bytes = 4000,
+                            .kv_bytes_formula = kv ? 2048 : 0,
+                            .kv_bytes_allocated = kv ? 2048 : 0};
+
+    for (int a = 0; a < AXIS_COUNT; a++)
+        t.axis[a] = axes[a].usual;
+    t.axis[AXIS_KV_CACHE] = kv;
+    t.axis[AXIS_PROMPT_TOKENS] = prompt;
+    t.axis[AXIS_NEW_TOKENS] = new_tokens;
+    t.axis[AXIS_THREADS] = 2;
+    return t;
+}
+
+/* "bf16" and the like. */
+static inline void set_axis(struct store_trial *t, enum axis a, const char *value)
+{
+    assert_true(axis_value(a, value, &t->axis[a]));
+}
+
+static inline int64_t put_trial(struct store_trial t)
+{
+    static int ordinal;
+    int64_t id = 0;
+
+    t.ordinal = ordinal++;
+    assert_ok(store_add_trial(store, run, &t, &id, &error));
+    return id;
+}
+
 /* rows: batch times beams. */
 static inline int64_t add_chosen_trial(bool kv, int prompt, int new_tokens, const char *strategy, const char *sampling,
                                        int rows)
 {
-    static int ordinal;
-    struct store_trial t = {.ordinal = ordinal++,
-                            .kv_cache = kv,
-                            .batch = 1,
-                            .rows = rows,
-                            .strategy = strategy,
-                            .sampling = sampling,
-                            .prompt_tokens = prompt,
-                            .new_tokens = new_tokens,
-                            .kv_bytes_formula = kv ? 2048 : 0,
-                            .kv_bytes_allocated = kv ? 2048 : 0};
-    int64_t id = 0;
+    struct store_trial t = usual_trial(kv, prompt, new_tokens);
 
-    assert_ok(store_add_trial(store, run, &t, &id, &error));
-    return id;
+    set_axis(&t, AXIS_STRATEGY, strategy);
+    t.sampling = sampling;
+    t.rows = rows;
+    return put_trial(t);
 }
 
 static inline int64_t add_trial(bool kv, int prompt, int new_tokens)
@@ -235,6 +266,20 @@ static inline void add_arm(bool kv, double c, double exponent, double spread)
     }
 }
 
+static inline void add_op_work(int64_t trial, int step, int steps, const char *op, double mflop, double mb, double written_mb)
+{
+    const struct store_op row = {{step, steps}, op, mflop * 1e6, mb * 1e6, written_mb * 1e6};
+
+    assert_ok(store_add_op(store, trial, &row, &error));
+}
+
+static inline void add_op_ms(int64_t repetition, int step, int steps, const char *op, int layer, double ms)
+{
+    const struct store_op_place at = {{step, steps}, op, layer};
+
+    assert_ok(store_add_op_step(store, repetition, &at, (int64_t)round(ms * 1e6), &error));
+}
+
 /* --- reading the document --- */
 
 static inline void analyse(void)
@@ -294,6 +339,16 @@ static inline const char *judge(const char *spec)
     snprintf(path, sizeof path, "claims/%d/result", n);
     return json_string_value(at(path));
 }
+
+/* Of the claim judged last. */
+static inline void claim_says(const char *key, const char *part, int line)
+{
+    size_t n = json_array_size(at("claims"));
+
+    has_text(json_string_value(json_object_get(json_array_get(at("claims"), n - 1), key)), part, line);
+}
+#define assert_claim(part)    claim_says("text", part, __LINE__)
+#define assert_evidence(part) claim_says("evidence", part, __LINE__)
 
 #define STEEPER(metric, steeper, than)                                                                                         \
     "{\"claim\": \"exponent\", \"metric\": \"" metric "\", \"along\": \"new_tokens\", \"steeper\": {\"kv_cache\": \"" steeper  \

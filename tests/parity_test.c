@@ -109,7 +109,7 @@ static int open_room(void **state)
     struct team team;
 
     snprintf(room.dir, sizeof room.dir, "%s/parity_test_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(room.dir) || team_start(&team, 1, NULL) != 0)
+    if (!mkdtemp(room.dir) || team_start(&team, 1, NULL, NULL) != 0)
         return -1;
     *state = &room;
     run("make.mjs", room.dir);

@@ -198,11 +198,22 @@ static void select_group(struct probe *p, const char *name)
     skip();
 }
 
+struct fresh_memory {
+    char *of[THREADS_MAX];
+    size_t bytes, page;
+};
+
+static void touch_fresh(void *memory, int worker)
+{
+    const struct fresh_memory *m = memory;
+
+    touch(m->of[worker], m->bytes, m->page);
+}
+
 static void the_faults_of_every_worker_are_counted_and_no_others(void **state)
 {
     struct probe *p = open_papi();
-    char *fresh[THREADS_MAX];
-    size_t bytes, page;
+    struct fresh_memory memory;
     struct reading r;
     const char *why;
 
@@ -210,18 +221,16 @@ static void the_faults_of_every_worker_are_counted_and_no_others(void **state)
     select_group(p, "papi:faults");
     for (int workers = 1; workers <= team.threads; workers++) {
         for (int t = 0; t < workers; t++)
-            fresh[t] = fresh_pages(&bytes, &page);
+            memory.of[t] = fresh_pages(&memory.bytes, &memory.page);
         p->ops->begin(p);
-#pragma omp parallel for num_threads(team.threads) schedule(static, 1)
-        for (int t = 0; t < workers; t++)
-            touch(fresh[t], bytes, page);
+        team_run(workers, touch_fresh, &memory);
         p->ops->end(p, &r);
         assert_int_equal(r.count, 1);
         assert_int_equal(r.value[0].provenance, PROVENANCE_OS);
         assert_true(fabs(value_of(&r, METRIC_PAGE_FAULTS_MINOR) / (FRESH_PAGES * workers) - 1) < 0.02);
         assert_true(p->ops->plausible(p, &r, &why));
         for (int t = 0; t < workers; t++)
-            pages_free(fresh[t], bytes);
+            pages_free(memory.of[t], memory.bytes);
     }
     p->ops->close(p);
 }
@@ -323,7 +332,7 @@ static int start_team(void **state)
     int most = team_max_threads();
 
     (void)state;
-    return team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL);
+    return team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL, NULL);
 }
 
 int main(void)

@@ -171,6 +171,40 @@ static void work_that_was_not_counted_says_why(void **state)
     text_free(&t);
 }
 
+static void types_have_a_section_only_where_there_is_something_to_tell(void **state)
+{
+    struct fixture *f = *state;
+    struct text t = fill(f);
+
+    assert_null(strstr(t.data, "### Types"));
+    text_free(&t);
+    json_object_set_new(trial(f, 2), "dtype", json_string("bf16"));
+    json_object_set_new(trial(f, 2), "arithmetic", json_string("bf16"));
+    json_object_set_new(trial(f, 2), "weight_bytes", json_real(163.8e6));
+    t = fill(f);
+    assert_says(&t, "| kv_cache=on prompt=13 new=64 | bf16 | 164 MB | bf16 |\n");
+    assert_says(&t, "| none | not measured: `measure.accuracy: on` does |");
+    assert_tables_are_tables(t.data);
+    text_free(&t);
+    json_object_set_new(trial(f, 2), "accuracy",
+                        json_pack("{s:i, s:f, s:f, s:f, s:f}", "positions", 128, "max_error", 0.5, "mean_error", 0.02, "spread",
+                                  2.0, "top1", 0.96875));
+    t = fill(f);
+    assert_says(&t, "| kv_cache=on prompt=13 new=64 | 0.500 | 25.0 % | 0.0200 | 1.00 % | 96.9 % | 128 |\n");
+    assert_says(&t, "| f32 fma | registers | 2 | ");
+    text_free(&t);
+}
+
+static void the_trial_of_the_block_computes_as_usual_where_one_does(void **state)
+{
+    struct fixture *f = *state;
+
+    json_object_set_new(trial(f, 3), "dtype", json_string("bf16"));
+    struct text t = fill(f);
+    assert_says(&t, "Notes             : trial kv_cache=on prompt=13 new=64, ");
+    text_free(&t);
+}
+
 static void tokens_cannot_break_a_table(void **state)
 {
     struct fixture *f = *state;
@@ -380,6 +414,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_step_has_a_row_with_its_token, setup, teardown),
         cmocka_unit_test_setup_teardown(growth_stands_beside_the_theory, setup, teardown),
         cmocka_unit_test_setup_teardown(work_that_was_not_counted_says_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(types_have_a_section_only_where_there_is_something_to_tell, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_trial_of_the_block_computes_as_usual_where_one_does, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_cannot_break_a_table, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_run_gives_a_record_that_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(a_trial_without_figures_is_not_the_main_one, setup, teardown),

@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * Roofs: the kernels do all of the work that is counted, every ceiling is measured or says why not, hangs together with the
- * others as physics demands, and says how it was taken; what others print and the firmware tells is read rightly. No absolute
- * speed is asserted; where two roofs are compared, the best of a few rounds counts, for the machine may be shared. */
+ * others as physics demands, and says how it was taken. No absolute speed is asserted; where two roofs are compared, the best
+ * of a few rounds counts, for the machine may be shared. */
 #include "check.h"
 
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "chase.h"
+#include "clock.h"
 #include "jobs.h"
-#include "peer.h"
 #include "roofs.h"
 #include "survey.h"
 #include "team.h"
-#include "theory.h"
 
 enum { THREADS_MAX = 2, BUDGET_MS = 10, ROUNDS = 6, SMALL = 4 * ROOF_BLOCK, WORDS = SMALL / 8, FLOATS = SMALL / 4 };
 
@@ -35,12 +32,12 @@ static int index_of(const char *name)
 
 static void the_roofs_that_carry_verdicts_are_bracketed(void **state)
 {
-    static const char *const names[] = {"f32 fma",    "f32 gemm", "dram read", "dram copy",
-                                        "dram triad", "l1 read",  "l2 read",   "l3 read"};
+    static const char *const names[] = {"f32 fma",   "f32 gemm",   "dram read", "bf16 dot", "int8 dot",
+                                        "dram copy", "dram triad", "l1 read",   "l2 read",  "l3 read"};
 
     (void)state;
-    assert_int_equal(roof_count, 8);
-    for (int i = 0; i < 8; i++)
+    assert_int_equal(roof_count, sizeof names / sizeof names[0]);
+    for (int i = 0; i < roof_count; i++)
         assert_int_equal(roof_specs[index_of(names[i])].bracket, i < 3);
 }
 
@@ -93,6 +90,52 @@ static void the_first_cache_is_faster_than_memory(void **state)
 {
     (void)state;
     assert_true(reaches("l1 read", "dram read", 1.5));
+}
+
+static void dot_products_are_there_exactly_where_the_level_has_them(void **state)
+{
+    enum isa isa;
+
+    (void)state;
+    assert_int_equal(isa_choose(&isa, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        const char *const dtype = i ? "int8" : "bf16", *const name = i ? "int8 dot" : "bf16 dot";
+        struct roof_job job;
+        struct roof r;
+        struct err e = {0};
+        const int code = roofs_measure(roofs, index_of(name), &r, &e);
+        if (isa == ISA_AVX512BF16)
+            assert_int_equal(code, 0);
+        assert_int_equal(code, job_compute(&job, isa, dtype, 512, NULL));
+        if (code == 0)
+            assert_non_null(strstr(r.how, i ? "vpdpbusd on vectors of 512 bits" : "vdpbf16ps on vectors of 512 bits"));
+        else
+            assert_non_null(strstr(e.text, i ? "int8 dot: int8 of" : "bf16 dot: bf16 of"));
+    }
+}
+
+/* A run keeps one for each number of threads; each works for itself, in memory of its own. */
+static void fewer_threads_are_measured_beside_the_whole_team(void **state)
+{
+    struct roofs *one = NULL;
+    struct roof alone, all, again;
+
+    (void)state;
+    if (team.threads < 2) {
+        print_message("one CPU is allowed here\n");
+        skip();
+    }
+    assert_int_equal(roofs_open(&one, 1, BUDGET_MS, NULL), 0);
+    for (int i = 0; i < roof_count; i++) {
+        if (roofs_measure(roofs, i, &all, NULL) < 0)
+            continue;
+        assert_int_equal(roofs_measure(one, i, &alone, NULL), 0);
+        assert_int_equal(roofs_measure(roofs, i, &again, NULL), 0);
+        assert_non_null(strstr(alone.how, " 1 thread, "));
+        assert_non_null(strstr(again.how, " 2 threads, "));
+        assert_true(alone.work > 0 && all.work > 0 && again.work > 0);
+    }
+    roofs_close(one);
 }
 
 static void a_wrong_number_of_threads_is_refused(void **state)
@@ -207,7 +250,56 @@ static void a_job_counts_what_its_kernel_does(void **state)
     assert_true(job[0].bytes == 4 * ROOF_BLOCK && job[0].passes == 1 && job[0].work == 3.0 * 4 * ROOF_BLOCK);
     assert_int_equal(jobs_stream(job, kernels_of(ISA_BASE), ROOF_TRIAD, false, 2 * ROOF_BLOCK, 0), 0);
     assert_int_equal(jobs_product(job), 3);
-    assert_true(job[2].work == 2.0 * 1024 * 1024 * 1024);
+    assert_true(job[0].work == 2.0 * 512 * 512 * 512 && job[2].rows == ROOF_MATRIX_ROWS);
+}
+
+/* Every worker does its part once in each repetition, all of them after all have come, and the time is theirs. */
+struct seen {
+    struct roof_job job;
+    int runs[THREADS_MAX], here;
+    uint64_t first, last;
+};
+
+static void run_seen(const struct roof_job *job, const struct roof_area *area, int worker)
+{
+    struct seen *s = (struct seen *)(void *)(uintptr_t)job;
+    const uint64_t start = clock_ns();
+
+    (void)area;
+    s->runs[worker]++;
+    __atomic_add_fetch(&s->here, 1, __ATOMIC_RELAXED);
+    for (uint64_t end = start + 2000000; clock_ns() < end;)
+        ;
+    if (worker == 0)
+        s->first = start;
+    if (worker == job->rows - 1)
+        s->last = clock_ns();
+}
+
+static void the_time_of_a_job_runs_from_the_first_start_to_the_last_end(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= team.threads; workers++) {
+        struct seen s = {.job = {.run = run_seen, .rows = workers}};
+        const uint64_t before = clock_ns(), ns = job_run(&s.job, NULL, workers), all = clock_ns() - before;
+        assert_int_equal(s.here, workers);
+        for (int t = 0; t < THREADS_MAX; t++)
+            assert_int_equal(s.runs[t], t < workers);
+        assert_true(ns >= 2000000 && (int64_t)ns >= (int64_t)(s.last - s.first) && ns <= all);
+    }
+}
+
+static void stores_are_tried_at_every_width_once(void **state)
+{
+    struct roof_job job[ROOF_VARIANTS];
+    enum isa isa;
+
+    (void)state;
+    assert_int_equal(isa_choose(&isa, NULL), 0);
+    const int n = jobs_stream_widths(job, isa, ROOF_WRITE, false, SMALL, 0);
+    assert_true(n > 0 && job[0].bits == kernels_of(isa)->bits && job[n - 1].bits == kernels_of(ISA_BASE)->bits);
+    for (int i = 1; i < n; i++)
+        assert_true(job[i].bits < job[i - 1].bits);
 }
 
 static void a_chase_visits_every_line_once(void **state)
@@ -309,175 +401,12 @@ static void a_survey_of_no_rounds_is_refused(void **state)
     survey_close(&s);
 }
 
-/* --- theory ----------------------------------------------------------------------------------------------------------------
- */
-
-static char root[64];
-
-static void write_under_root(const char *path, const void *bytes, size_t n)
-{
-    char full[512];
-
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *slash = strchr(full + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(full, 0777);
-        *slash = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    fclose(f);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static int make_root(void **state)
-{
-    const char *tmp = getenv("TMPDIR");
-
-    (void)state;
-    snprintf(root, sizeof root, "%.40s/roofsXXXXXX", tmp && *tmp ? tmp : "/tmp");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void theory_says_where_it_is_not_readable(void **state)
-{
-    struct theory_line line[THEORY_LINES];
-
-    (void)state;
-    theory_read(line, 0, root);
-    assert_true(line[0].value == 0 && line[1].value == 0 && line[3].value == 0 && line[4].value == 0);
-    assert_non_null(strstr(line[1].text, "not readable here"));
-    assert_non_null(strstr(line[4].text, "not readable here (as root"));
-    assert_non_null(strstr(line[4].text, "dmidecode"));
-}
-
-static void theory_is_read_from_cpufreq_and_the_firmware(void **state)
-{
-    /* A module of 16 GB, 64 bits wide, 4800 MT/s, configured to 4400; and an empty slot. */
-    unsigned char dimm[0x54] = {17,   sizeof dimm,   [0x08] = 72, [0x0a] = 64, [0x0d] = 0x40, [0x15] = 0xc0,
-                                0x12, [0x20] = 0x30, 0x11};
-    struct theory_line line[THEORY_LINES];
-
-    (void)state;
-    write_under_root("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "3700000\n", 8);
-    write_under_root("/sys/firmware/dmi/entries/17-0/raw", dimm, sizeof dimm);
-    write_under_root("/sys/firmware/dmi/entries/17-1/raw", dimm, sizeof dimm);
-    dimm[0x0d] = 0;
-    write_under_root("/sys/firmware/dmi/entries/17-2/raw", dimm, sizeof dimm);
-    write_under_root("/sys/firmware/dmi/entries/17-3/raw", dimm, 5);
-    theory_read(line, 2.5e9, root);
-    assert_true(line[0].value == 2.5e9 && line[1].value == 3.7e9);
-    assert_true(line[4].value == 2 * 4400e6 * 8);
-    assert_non_null(strstr(line[4].text, "70.4 GB/s = 2 modules at 4400 MT/s"));
-}
-
-static void operations_a_cycle_are_known_for_known_cores_only(void **state)
-{
-    (void)state;
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "AuthenticAMD", .family = 0x19, .model = 17}), 32);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "AuthenticAMD", .family = 0x1a, .model = 2}), 64);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "AuthenticAMD", .family = 0x1a, .model = 0x24}), 32);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "GenuineIntel", .family = 6, .model = 0x8f}), 64);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "arm", .implementer = 0x41, .part = 0xd40}), 32);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){.vendor = "GenuineIntel", .family = 6, .model = 1}), 0);
-    assert_int_equal(theory_flops_a_cycle(&(struct cpu_id){0}), 0);
-}
-
-/* --- peers -----------------------------------------------------------------------------------------------------------------
- */
-
-#define LIKWID(test)                                                                                                           \
-    "-----\nLIKWID MICRO BENCHMARK\nTest: " test "\n-----\nUsing 1 work groups\nUsing 2 threads\n-----\nGroup: 0 Thread 0\n"   \
-    "Cycles:\t\t\t6195426614\nTime:\t\t\t2.386463e+00 sec\nIterations:\t\t8388608\nSize (Byte):\t\t19968\n"                    \
-    "Size per thread:\t19968\nMFlops/s:\t\t42019.67\nData volume (Byte):\t167503724544\nMByte/s:\t\t70189.13\n"
-
-static const char stream_output[] =
-    "-----\nSTREAM version $Revision: 5.10 $\n-----\nThis system uses 8 bytes per array element.\n-----\n"
-    "Array size = 10000000 (elements), Offset = 0 (elements)\nMemory per array = 76.3 MiB (= 0.1 GiB).\n"
-    "Number of Threads requested = 2\nNumber of Threads counted = 2\n-----\n"
-    "Function    Best Rate MB/s  Avg time     Min time     Max time\n"
-    "Copy:           25000.5     0.012958     0.012960     0.0131\nScale:          1.0     0.1     0.1     0.1\n"
-    "Add:            1.0     0.1     0.1     0.1\nTriad:          21000.0     0.012958     0.012960     0.0131\n";
-
-static void a_kernel_of_likwid_says_which_roof_it_is_compared_with(void **state)
-{
-    static const struct {
-        const char *text;
-        enum roof_op op;
-        bool bypass;
-        int bits;
-        const char *dtype;
-        double value;
-    } of[] = {
-        {LIKWID("load_avx512"), ROOF_READ, false, 512, NULL, 70189.13e6},
-        {LIKWID("load_mem"), ROOF_READ, false, 0, NULL, 70189.13e6},
-        {LIKWID("store_avx"), ROOF_WRITE, false, 256, NULL, 70189.13e6},
-        {LIKWID("store_mem_sse"), ROOF_WRITE, true, 128, NULL, 70189.13e6},
-        {LIKWID("copy_mem_avx512"), ROOF_COPY, true, 512, NULL, 70189.13e6},
-        {LIKWID("stream_sp_mem_avx512_fma"), ROOF_TRIAD, true, 512, NULL, 70189.13e6},
-        {LIKWID("stream_avx"), ROOF_TRIAD, false, 256, NULL, 70189.13e6},
-        {LIKWID("peakflops_sp_avx512_fma"), ROOF_READ, false, 512, "f32", 42019.67e6},
-        {LIKWID("peakflops_avx_fma"), ROOF_READ, false, 256, "f64", 42019.67e6},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        struct peer_output out;
-        assert_int_equal(peer_parse(&out, of[i].text, NULL), 0);
-        const struct peer_figure *f = &out.figure[0];
-        assert_true(out.count == 1 && !out.best && out.threads == 2 && out.set_bytes == 19968 && out.seconds == 2.386463);
-        assert_true(f->op == of[i].op && f->bypass == of[i].bypass && f->bits == of[i].bits);
-        assert_true(fabs(f->value - of[i].value) < 1);
-        assert_true(of[i].dtype ? f->dtype && strcmp(f->dtype, of[i].dtype) == 0 : !f->dtype);
-    }
-}
-
-static void streams_copy_and_triad_are_compared_by_their_best(void **state)
-{
-    struct peer_output out;
-
-    (void)state;
-    assert_int_equal(peer_parse(&out, stream_output, NULL), 0);
-    assert_true(out.count == 2 && out.best && out.threads == 2 && out.set_bytes == 8e7);
-    assert_true(fabs(out.seconds - 10 * 0.012958) < 1e-9);
-    assert_true(out.figure[0].op == ROOF_COPY && out.figure[0].value == 25000.5e6);
-    assert_true(out.figure[1].op == ROOF_TRIAD && out.figure[1].value == 21000e6);
-}
-
-static void what_is_no_peer_is_refused_with_a_sentence(void **state)
-{
-    struct peer_output out;
-    struct err e = {0};
-
-    (void)state;
-    assert_int_equal(peer_parse(&out, LIKWID("update_avx"), &e), ERR_ABSENT);
-    assert_non_null(strstr(e.text, "update_avx"));
-    assert_int_equal(peer_parse(&out, LIKWID("peakflops_sp_avx"), &e), ERR_ABSENT);
-    assert_int_equal(peer_parse(&out, "hello\nworld", &e), ERR_FORMAT);
-    assert_non_null(strstr(e.text, "hello"));
-    assert_null(strstr(e.text, "world"));
-    assert_int_equal(peer_parse(&out, "LIKWID MICRO BENCHMARK\nTest: load\nUsing 1 threads\nTime: 1\n", &e), ERR_FORMAT);
-    assert_int_equal(peer_parse(&out, "\nTriad: 1000\n", &e), ERR_FORMAT);
-}
-
 static int open_roofs(void **state)
 {
     int most = team_max_threads();
 
     (void)state;
-    if (team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL) < 0)
+    if (team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL, NULL) < 0)
         return -1;
     return roofs_open(&roofs, team.threads, BUDGET_MS, NULL);
 }
@@ -496,22 +425,20 @@ int main(void)
         cmocka_unit_test(every_element_is_written_and_no_other),
         cmocka_unit_test(every_multiply_add_is_made_and_counted),
         cmocka_unit_test(a_job_counts_what_its_kernel_does),
+        cmocka_unit_test(the_time_of_a_job_runs_from_the_first_start_to_the_last_end),
+        cmocka_unit_test(stores_are_tried_at_every_width_once),
         cmocka_unit_test(a_chase_visits_every_line_once),
         cmocka_unit_test(arithmetic_that_this_level_lacks_is_absent_with_a_sentence),
         cmocka_unit_test(the_roofs_that_carry_verdicts_are_bracketed),
         cmocka_unit_test(every_roof_is_measured_or_absent_with_its_reason),
         cmocka_unit_test(no_matrix_product_is_faster_than_registers),
         cmocka_unit_test(the_first_cache_is_faster_than_memory),
+        cmocka_unit_test(dot_products_are_there_exactly_where_the_level_has_them),
+        cmocka_unit_test(fewer_threads_are_measured_beside_the_whole_team),
         cmocka_unit_test(a_wrong_number_of_threads_is_refused),
         cmocka_unit_test(a_budget_of_nothing_and_an_unknown_roof_are_refused),
         cmocka_unit_test(the_survey_has_every_level_operation_page_and_thread_count),
         cmocka_unit_test(a_survey_of_no_rounds_is_refused),
-        cmocka_unit_test_setup_teardown(theory_says_where_it_is_not_readable, make_root, remove_root),
-        cmocka_unit_test_setup_teardown(theory_is_read_from_cpufreq_and_the_firmware, make_root, remove_root),
-        cmocka_unit_test(operations_a_cycle_are_known_for_known_cores_only),
-        cmocka_unit_test(a_kernel_of_likwid_says_which_roof_it_is_compared_with),
-        cmocka_unit_test(streams_copy_and_triad_are_compared_by_their_best),
-        cmocka_unit_test(what_is_no_peer_is_refused_with_a_sentence),
     };
 
     return cmocka_run_group_tests(tests, open_roofs, close_roofs);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Sessions beyond the greedy choice: sampled and beam-searched sequences are what the choosing functions make of the session's
- * own logits, a batch does not change them, the cache follows beams that change places, and hooks see every op. */
+ * own logits, a batch does not change them, the cache follows beams that change places whatever its dtype, threads change
+ * nothing but time, and hooks see every op. */
 #include "check.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "engine_private.h"
 #include "team.h"
 
 enum { THREADS = 2, PROMPT = 7, STEPS = 9 };
@@ -23,7 +24,7 @@ static int open_model(void **unused)
     struct team team;
 
     (void)unused;
-    return team_start(&team, THREADS, NULL) < 0 || model_open(&model, &a, NULL) < 0;
+    return team_start(&team, THREADS, NULL, NULL) < 0 || model_open(&model, &a, NULL) < 0;
 }
 
 static int close_model(void **unused)
@@ -33,16 +34,20 @@ static int close_model(void **unused)
     return 0;
 }
 
-static struct session *open_session(int batch, bool kv_cache, const struct sampling *sampling)
+static struct session *open_with(const struct session_args *a)
 {
-    struct session_args a = {
-        .batch = batch, .capacity = PROMPT + STEPS, .kv_cache = kv_cache, .ignore_eos = true, .sampling = *sampling};
     struct session *s = NULL;
     struct err e = {0};
 
-    if (session_open(&s, model, &a, &e) < 0)
+    if (session_open(&s, model, a, &e) < 0)
         fail_msg("%s", e.text);
     return s;
+}
+
+static struct session *open_session(int batch, bool kv_cache, const struct sampling *sampling)
+{
+    return open_with(&(struct session_args){
+        .batch = batch, .capacity = PROMPT + STEPS, .kv_cache = kv_cache, .ignore_eos = true, .sampling = *sampling});
 }
 
 /* Prefill and STEPS - 1 decode steps; the tokens chosen for each sequence, [batch][STEPS]. */
@@ -162,6 +167,32 @@ static void beams_carry_their_cache_and_tokens_along(void **unused)
     assert_true(score_of(plain, PROMPT + STEPS, STEPS) > score_of(walk, PROMPT + STEPS, STEPS) - 1e-4);
 }
 
+static void beams_carry_a_cache_of_any_dtype_along_with_any_number_of_threads(void **unused)
+{
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    int32_t chosen[2 * STEPS], plain[2 * (PROMPT + STEPS)], kept[2 * (PROMPT + STEPS)], *tokens;
+    int n;
+
+    (void)unused;
+    for (int d = 0; d < 3; d++)
+        for (int threads = 0; threads <= THREADS; threads++) { /* 0: without a cache */
+            struct session *s = open_with(&(struct session_args){.batch = 2,
+                                                                 .capacity = PROMPT + STEPS,
+                                                                 .threads = threads,
+                                                                 .kv_dtype = dtypes[d],
+                                                                 .kv_cache = threads > 0,
+                                                                 .ignore_eos = true,
+                                                                 .sampling = {.beams = 4}});
+            tokens = threads ? kept : plain;
+            run(s, 2, prompt_ids, chosen);
+            for (int i = 0; i < 2; i++)
+                memcpy(tokens + (size_t)i * (PROMPT + STEPS), session_tokens(s, i, &n), sizeof plain / 2);
+            session_close(s);
+            if (threads)
+                assert_memory_equal(kept, plain, sizeof plain);
+        }
+}
+
 static void beams_of_two_sequences_do_not_mix(void **unused)
 {
     static const struct sampling beams = {.beams = 3, .length_alpha = 1.2, .min_length = 5};
@@ -206,11 +237,174 @@ static void keys_can_be_read_back_and_do_not_change_when_tokens_are_added(void *
     session_close(off);
 }
 
+static size_t kv_bytes_of(bool kv_cache, enum dtype kv_dtype)
+{
+    struct session *s =
+        open_with(&(struct session_args){.batch = 2, .capacity = 11, .kv_dtype = kv_dtype, .kv_cache = kv_cache});
+    size_t bytes = session_kv_bytes(s);
+
+    session_close(s);
+    return bytes;
+}
+
+static void a_cache_of_16_bits_takes_half_the_bytes(void **unused)
+{
+    const struct model_config *c = model_config(model);
+
+    (void)unused;
+    assert_int_equal(kv_bytes_of(true, DTYPE_F32), config_kv_bytes(c, 2, 11, 4));
+    assert_int_equal(kv_bytes_of(true, DTYPE_F16), config_kv_bytes(c, 2, 11, 2));
+    assert_int_equal(kv_bytes_of(true, DTYPE_BF16), config_kv_bytes(c, 2, 11, 2));
+    assert_int_equal(kv_bytes_of(false, DTYPE_BF16), config_kv_bytes(c, 2, 11, 2) / (uint64_t)c->layers);
+}
+
+/* In the first layer they do not yet depend on what was kept. */
+static void keys_and_values_are_read_back_as_the_cache_rounded_them(void **unused)
+{
+    static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_BF16};
+    size_t n = (size_t)model_config(model)->head_dim;
+    float exact[64], kept[64];
+    uint16_t stored[64];
+
+    (void)unused;
+    for (int d = 0; d < 2; d++) {
+        struct session_args a = {.batch = 2, .capacity = PROMPT + 1, .kv_cache = true};
+        struct session *in_float = open_with(&a);
+        a.kv_dtype = dtypes[d];
+        struct session *in_16_bits = open_with(&a);
+        assert_int_equal(session_prefill(in_float, prompt_ids, PROMPT, NULL), 0);
+        assert_int_equal(session_prefill(in_16_bits, prompt_ids, PROMPT, NULL), 0);
+        for (int i = 0; i < 2 * 2 * PROMPT; i++) { /* keys and values of one head, two sequences, every position */
+            bool values = i % 2;
+            assert_int_equal(session_kv_read(in_float, values, 0, i / 2 % 2, 1, i / 4, exact, NULL), 0);
+            assert_int_equal(session_kv_read(in_16_bits, values, 0, i / 2 % 2, 1, i / 4, kept, NULL), 0);
+            assert_true(memcmp(exact, kept, n * sizeof *kept) != 0);
+            dtype_encode(dtypes[d], stored, exact, n);
+            dtype_decode(dtypes[d], exact, stored, n);
+            assert_memory_equal(exact, kept, n * sizeof *kept);
+        }
+        session_close(in_float);
+        session_close(in_16_bits);
+    }
+}
+
+static void assert_refused(const struct session_args *a, const char *sentence)
+{
+    struct session *s = NULL;
+    struct err e = {0};
+
+    assert_int_equal(session_open(&s, model, a, &e), ERR_USAGE);
+    assert_string_equal(e.text, sentence);
+    assert_null(s);
+}
+
+static void a_session_refuses_a_cache_and_threads_that_there_are_not(void **unused)
+{
+    struct session_args a = {.batch = 1, .capacity = 4, .kv_cache = true, .kv_dtype = DTYPE_Q8_0};
+
+    (void)unused;
+    assert_refused(&a, "session: kv_dtype Q8_0: keys and values are kept in F32, F16 or BF16");
+    a.kv_dtype = DTYPE_F32;
+    a.threads = THREADS + 1;
+    assert_refused(&a, "session: 3 threads wanted, the model was opened for 2");
+    a.threads = -1;
+    assert_refused(&a, "session: -1 threads wanted, the model was opened for 2");
+}
+
+/* --- one parallel region a pass ------------------------------------------------------------------------------------------ */
+
+struct seen {
+    int regions, workers;
+    enum attention attention;
+};
+static struct seen seen;
+
+/* The real one, counted. */
+static void watch_together(struct backend *b, const struct pass *p, void (*pass)(void *ctx, int worker), void *ctx)
+{
+    seen = (struct seen){seen.regions + 1, p->threads, p->attention};
+    backend_cpu.together(b, p, pass, ctx);
+}
+
+/* A prefill and a decode step. */
+static struct seen watched_passes(int threads, const struct engine_hooks *hooks)
+{
+    struct session_args a = {.batch = 1,
+                             .capacity = PROMPT + 1,
+                             .threads = threads,
+                             .attention = ATTENTION_NAIVE,
+                             .kv_cache = true,
+                             .hooks = *hooks};
+    struct session *s = open_with(&a);
+    const struct backend_ops *real = model->backend->ops;
+    struct backend_ops watched = *real;
+
+    seen = (struct seen){0};
+    watched.together = watch_together;
+    model->backend->ops = &watched;
+    int failed = session_prefill(s, prompt_ids, PROMPT, NULL) < 0 || session_decode(s, NULL) < 0;
+    model->backend->ops = real;
+    session_close(s);
+    assert_false(failed);
+    return seen;
+}
+
+static void ignore_op(void *ctx, enum op op, int layer)
+{
+    (void)ctx, (void)op, (void)layer;
+}
+
+static void a_pass_is_one_region_of_the_sessions_workers_unless_its_parts_are_asked_for(void **unused)
+{
+    static const struct engine_hooks none, ops = {.op_begin = ignore_op}, parts = {.op_begin = ignore_op, .parts = true};
+    static const struct {
+        int threads;
+        const struct engine_hooks *hooks;
+        struct seen expected;
+    } cases[] = {
+        {0, &none, {2, THREADS, ATTENTION_NAIVE}},
+        {1, &none, {2, 1, ATTENTION_NAIVE}},
+        {2, &ops, {2, 2, ATTENTION_NAIVE}},
+        {2, &parts, {0}},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct seen got = watched_passes(cases[i].threads, cases[i].hooks);
+        assert_int_equal(got.regions, cases[i].expected.regions);
+        assert_int_equal(got.workers, cases[i].expected.workers);
+        assert_int_equal(got.attention, cases[i].expected.attention);
+    }
+}
+
+static void threads_change_no_logit_by_more_than_its_rounding(void **unused)
+{
+    size_t vocab = (size_t)model_config(model)->vocab;
+    float *one = malloc(vocab * sizeof *one);
+
+    (void)unused;
+    for (int threads = 1; threads <= THREADS; threads++) {
+        struct session *s =
+            open_with(&(struct session_args){.batch = 1, .capacity = PROMPT + STEPS, .threads = threads, .kv_cache = true});
+        assert_int_equal(session_prefill(s, prompt_ids, PROMPT, NULL), 0);
+        for (int step = 0; step < STEPS; step++)
+            assert_int_equal(session_decode(s, NULL), 0);
+        if (threads == 1)
+            memcpy(one, session_logits(s), vocab * sizeof *one);
+        for (size_t i = 0; i < vocab; i++)
+            assert_float_equal(session_logits(s)[i], one[i], 1e-4);
+        session_close(s);
+    }
+    free(one);
+}
+
 /* --- hooks --------------------------------------------------------------------------------------------------------------- */
 
 struct calls {
     struct text log;
     int depth;
+    pthread_t caller;
+    bool elsewhere; /* called by another thread */
 };
 
 static void note_begin(void *ctx, enum op op, int layer)
@@ -220,6 +414,7 @@ static void note_begin(void *ctx, enum op op, int layer)
     if (layer <= 0) /* the first layer and what is outside layers */
         text_printf(&c->log, "%s(", op_name(op));
     c->depth++;
+    c->elsewhere |= !pthread_equal(pthread_self(), c->caller);
 }
 
 static void note_end(void *ctx, enum op op, int layer)
@@ -230,9 +425,10 @@ static void note_end(void *ctx, enum op op, int layer)
     if (layer <= 0)
         text_puts(&c->log, ")");
     c->depth--;
+    c->elsewhere |= !pthread_equal(pthread_self(), c->caller);
 }
 
-static void hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays(void **unused)
+static void hooks_run_in_the_callers_thread_and_show_parts_when_asked_and_the_result_stays(void **unused)
 {
     static const char *const expected[] = {
         "embed()qkv()attention()out()mlp()head()sample()",
@@ -243,7 +439,7 @@ static void hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays(vo
 
     (void)unused;
     for (int parts = 0; parts < 2; parts++) {
-        struct calls calls = {0};
+        struct calls calls = {.caller = pthread_self()};
         struct session_args a = {
             .batch = 1, .capacity = PROMPT, .kv_cache = true, .hooks = {&calls, note_begin, note_end, parts}};
         struct session *s = NULL;
@@ -251,6 +447,7 @@ static void hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays(vo
         assert_int_equal(session_prefill(s, prompt_ids, PROMPT, NULL), 0);
         assert_string_equal(calls.log.data, expected[parts]);
         assert_int_equal(calls.depth, 0);
+        assert_false(calls.elsewhere);
         logits[parts] = malloc(bytes);
         memcpy(logits[parts], session_logits(s), bytes);
         text_free(&calls.log);
@@ -268,9 +465,15 @@ int main(void)
         cmocka_unit_test(a_seed_gives_the_same_tokens_again_and_another_seed_others),
         cmocka_unit_test(the_first_sequence_of_a_batch_is_what_it_is_alone),
         cmocka_unit_test(beams_carry_their_cache_and_tokens_along),
+        cmocka_unit_test(beams_carry_a_cache_of_any_dtype_along_with_any_number_of_threads),
         cmocka_unit_test(beams_of_two_sequences_do_not_mix),
         cmocka_unit_test(keys_can_be_read_back_and_do_not_change_when_tokens_are_added),
-        cmocka_unit_test(hooks_show_the_parts_of_fused_ops_when_asked_and_the_result_stays),
+        cmocka_unit_test(a_cache_of_16_bits_takes_half_the_bytes),
+        cmocka_unit_test(keys_and_values_are_read_back_as_the_cache_rounded_them),
+        cmocka_unit_test(a_session_refuses_a_cache_and_threads_that_there_are_not),
+        cmocka_unit_test(a_pass_is_one_region_of_the_sessions_workers_unless_its_parts_are_asked_for),
+        cmocka_unit_test(threads_change_no_logit_by_more_than_its_rounding),
+        cmocka_unit_test(hooks_run_in_the_callers_thread_and_show_parts_when_asked_and_the_result_stays),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

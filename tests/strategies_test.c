@@ -14,7 +14,7 @@ static struct sampling settings(const struct suite *s, enum strategy strategy)
 
     suite_sampling(s, &cell, 7, &out);
     if (sampling_check(&out, &e))
-        fail_msg("%s: %s", strategy_names[strategy], e.text);
+        fail_msg("%s: %s", axes[AXIS_STRATEGY].words[strategy], e.text);
     return out;
 }
 

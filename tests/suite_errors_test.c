@@ -44,10 +44,15 @@ static const struct wrong wrong_shapes[] = {
 
 static const struct wrong wrong_keys[] = {
     {"question: q?\nmodel: tiny\nworkloads: {prompt: hi}\n", "x.yaml:3:1: workloads: unknown key; did you mean 'workload'?"},
-    {HEAD "zebra: 1\n", "x.yaml:5:1: zebra: unknown key; expected question, model, workload, matrix, measure, expect or quick"},
+    {HEAD "zebra: 1\n",
+     "x.yaml:5:1: zebra: unknown key; expected question, model, workload, engine, matrix, measure, expect or quick"},
     {HEAD "  new_token: 4\n", "x.yaml:5:3: workload.new_token: unknown key; did you mean 'new_tokens'?"},
-    {HEAD "matrix:\n  threads: [1, 2]\n", "x.yaml:6:3: matrix.threads: unknown key; expected kv_cache, batch, prompt_tokens, "
-                                          "new_tokens, strategy, include or exclude"},
+    {HEAD "matrix:\n  model: [a, b]\n", "x.yaml:6:3: matrix.model: unknown key; expected kv_cache, batch, prompt_tokens, "
+                                        "new_tokens, strategy, dtype, kv_dtype, threads, gemm, attention, include or exclude"},
+    {HEAD "engine:\n  batch: 2\n",
+     "x.yaml:6:3: engine.batch: unknown key; expected dtype, kv_dtype, threads, gemm or attention"},
+    {HEAD "  dtype: bf16\n", "x.yaml:5:3: workload.dtype: unknown key; expected kv_cache, batch, prompt_tokens, new_tokens, "
+                             "strategy, prompt or sampling"},
     {HEAD "  sampling: {top_kk: 3}\n", "x.yaml:5:14: workload.sampling.top_kk: unknown key; did you mean 'top_k'?"},
     {HEAD "  sampling: {seed: 3}\n",
      "x.yaml:5:14: workload.sampling.seed: unknown key; expected temperature, top_k, top_p, min_p, "
@@ -117,8 +122,15 @@ static const struct wrong wrong_values[] = {
     {HEAD "matrix:\n  include: [2]\n", "x.yaml:6:13: matrix.include: expected a mapping, got '2'"},
     {HEAD "matrix:\n  exclude: [{}]\n", "x.yaml:6:13: matrix.exclude: expected a mapping of axis names to values"},
     {HEAD "matrix:\n  include: [{batches: 2}]\n", "x.yaml:6:14: matrix.include.batches: unknown key; did you mean 'batch'?"},
-    {HEAD "matrix:\n  exclude: [{batch: [1, 2]}]\n",
-     "x.yaml:6:21: matrix.exclude.batch: expected an integer from 1 to 4096, got a list"},
+    {HEAD "matrix:\n  exclude: [{batch: [1, [2]]}]\n",
+     "x.yaml:6:25: matrix.exclude.batch: expected an integer from 1 to 4096, got a list"},
+    {HEAD "matrix:\n  include: [{batch: [1, 1]}]\n",
+     "x.yaml:6:25: matrix.include.batch: expected different values, got '1' twice"},
+    {HEAD "engine: {dtype: fp16}\n",
+     "x.yaml:5:17: engine.dtype: expected f32, f16, bf16, q8_0 or q4_0, got 'fp16'; did you mean 'f16'?"},
+    {HEAD "engine: {threads: -1}\n", "x.yaml:5:19: engine.threads: expected all or an integer from 1 to 4096, got '-1'"},
+    {HEAD "engine: {gemm: mkl}\n", "x.yaml:5:16: engine.gemm: expected own or openblas, got 'mkl'"},
+    {HEAD "measure: {accuracy: 2}\n", "x.yaml:5:21: measure.accuracy: expected on or off, got '2'"},
     {HEAD "measure: {probes: []}\n", "x.yaml:5:19: measure.probes: expected at least one value, got an empty list"},
     {HEAD "measure: {probes: [clock, clock]}\n", "x.yaml:5:27: measure.probes: expected different probes, got 'clock' twice"},
     {HEAD "measure: {per: layer}\n", "x.yaml:5:16: measure.per: expected step or op, got 'layer'"},
@@ -142,7 +154,7 @@ static const struct wrong wrong_claims[] = {
     {HEAD "expect: [bound]\n", "x.yaml:5:10: expect: expected a mapping, got 'bound'"},
     {HEAD "expect: [{phase: decode}]\n", "x.yaml:5:10: expect.claim: missing; this key is required"},
     {HEAD "expect: [{claim: bounds}]\n",
-     "x.yaml:5:18: expect.claim: expected bound, same_tokens, sampling, ratio or exponent, got "
+     "x.yaml:5:18: expect.claim: expected bound, same_tokens, sampling, efficiency, share, faults, ratio or exponent, got "
      "'bounds'; did you mean 'bound'?"},
     {HEAD "expect: [{claim: bound, phase: decode}]\n", "x.yaml:5:10: expect.is: missing; this key is required"},
     {HEAD "expect: [{claim: bound, phase: warmup, is: compute}]\n",
@@ -157,10 +169,14 @@ static const struct wrong wrong_claims[] = {
      "x.yaml:5:68: expect.where.batch: expected an integer from 1 to 4096, got 'two'"},
     {HEAD "expect: [{claim: bound, phase: decode, is: compute, where: {kvcache: on}}]\n",
      "x.yaml:5:61: expect.where.kvcache: unknown key; did you mean 'kv_cache'?"},
-    {HEAD "expect: [{claim: bound, phase: decode, is: compute, where: {prompt_tokens: text}}]\n",
-     "x.yaml:5:60: expect.where: expected prompt_tokens as a number; claims match the count that was run, not 'text'"},
-    {HEAD "expect: [{claim: same_tokens, across: threads}]\n",
-     "x.yaml:5:39: expect.across: expected kv_cache, batch, prompt_tokens, new_tokens or strategy, got 'threads'"},
+    {HEAD "expect: [{claim: same_tokens, across: model}]\n",
+     "x.yaml:5:39: expect.across: expected kv_cache, batch, prompt_tokens, new_tokens, strategy, dtype, kv_dtype, threads, "
+     "gemm "
+     "or attention, got 'model'"},
+    {HEAD "expect: [{claim: share, of: rests, phase: decode, below: 0.1}]\n",
+     "x.yaml:5:29: expect.of: expected embed, norm, qkv, rotary, attention, out, mlp, head, sample or rest, got 'rests'; did "
+     "you "
+     "mean 'rest'?"},
     {HEAD "expect: [{claim: sampling, where: {strategy: beam}}]\n", "x.yaml:5:10: expect.below: missing; this key is required"},
     {HEAD "expect: [{claim: ratio, metric: flop, of: {batch: 1}, over: {batch: 2}}]\n",
      "x.yaml:5:33: expect.metric: expected total_ms, decode_ms, prefill_ms, flops or bytes, got 'flop'; did you mean 'flops'?"},
@@ -220,11 +236,11 @@ static void too_many_entries_are_refused(void **state)
     struct text t = {0};
 
     text_puts(&t, HEAD "expect:\n");
-    for (int i = 0; i < 17; i++)
+    for (int i = 0; i < 49; i++)
         text_puts(&t, "- {claim: same_tokens, across: batch}\n");
     assert_int_equal(read_text(r, t.data, NULL, false), ERR_USAGE);
-    assert_string_equal(r->err.text, "x.yaml:6:1: expect: expected at most 16 entries, got 17");
-    for (int i = 17; i < 257; i++)
+    assert_string_equal(r->err.text, "x.yaml:6:1: expect: expected at most 48 entries, got 49");
+    for (int i = 49; i < 257; i++)
         text_puts(&t, "- {claim: same_tokens, across: batch}\n");
     assert_int_equal(read_text(r, t.data, NULL, false), ERR_USAGE);
     assert_string_equal(r->err.text, "x.yaml:262:3: expect: expected at most 256 entries");

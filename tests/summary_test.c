@@ -27,7 +27,8 @@ static void the_summary_fits_a_terminal_and_says_it_all(void **state)
     judge(STEEPER("total_ms", "off", "on"));
     summary_text(doc, &out);
     assert_narrow(out.data);
-    has_text(out.data, "   on       4    3        11.0    364  3.50 [3.00, 4.00]    286     3.57   6.43  64 %\n", __LINE__);
+    has_text(out.data, "   on       4    3        11.0    364  73 %  3.50 [3.00, 4.00]    286     3.57   6.43  64 %\n",
+             __LINE__);
     has_text(out.data, "roofs: f32 fma 100 [98.0, 102] GFLOP/s, dram read 10.0 [9.50, 10.5] GB/s", __LINE__);
     has_text(out.data, "prefill is compute-bound: 40.0 FLOP/byte is 4.0x the ridge (10)", __LINE__);
     has_text(out.data,

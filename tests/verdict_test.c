@@ -204,19 +204,20 @@ static void what_is_missing_is_said(void **state)
                                .efficiency_lo = 0.1,
                                .efficiency_hi = 0.1,
                                .compute = none,
-                               .bandwidth = bandwidth};
+                               .bandwidth = bandwidth,
+                               .threads = 1};
     struct verdict v;
 
     (void)state;
     verdict_decide(&v, &in);
     assert_int_equal(v.kind, VERDICT_UNKNOWN);
     assert_string_equal(verdict_kind_name(v.kind), "unknown");
-    assert_string_equal(v.sentence, "decode has no verdict: no compute roof was measured");
+    assert_string_equal(v.sentence, "decode has no verdict: the roof 'f32 fma' was not measured with 1 thread");
     assert_near(v.flop_rate, 1e9); /* what can be said is said */
     in.compute = compute;
-    in.bandwidth = none;
+    in.bandwidth = (struct verdict_roof){"dram read", NAN, NAN, NAN};
     verdict_decide(&v, &in);
-    assert_says(v, "no bandwidth roof was measured");
+    assert_says(v, "the roof 'dram read' was not measured with 1 thread");
     in.bandwidth = bandwidth;
     in.seconds = NAN;
     verdict_decide(&v, &in);

@@ -28,12 +28,13 @@ void cblas_sgemm(OPENBLAS_CONST enum CBLAS_ORDER order, OPENBLAS_CONST enum CBLA
     real(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-/* FLOPs of a prefill of more rows than the base level does itself, with the head for all positions: sgemm alone. analytic: what
- * work.h says. */
+/* FLOPs of a prefill through OpenBLAS, attention by whole matrices of scores, the head for all positions: sgemm alone.
+ * analytic: what work.h says. */
 static double execute_prefill(const char *name, const struct pass_shape *p, struct model_config *c, double *analytic)
 {
-    struct model_args args = {.source = name, .backend = "cpu", .threads = 1, .seed = 1};
-    struct session_args shape = {.batch = p->batch, .capacity = p->tokens, .kv_cache = true, .all_logits = true};
+    struct model_args args = {.source = name, .backend = "cpu", .threads = 1, .gemm = GEMM_OPENBLAS, .seed = 1};
+    struct session_args shape = {
+        .batch = p->batch, .capacity = p->tokens, .attention = ATTENTION_NAIVE, .kv_cache = true, .all_logits = true};
     int32_t *prompt = calloc((size_t)p->batch * (size_t)p->tokens, sizeof *prompt);
     struct model *m = NULL;
     struct session *s = NULL;
@@ -51,7 +52,7 @@ static double execute_prefill(const char *name, const struct pass_shape *p, stru
     return executed_flops;
 }
 
-/* The cpu backend's attention runs in blocks of 64 queries and computes each block's whole triangle. */
+/* Attention by matrices of scores runs in blocks of 64 queries and computes each block's whole triangle. */
 static double blocked_attention(const struct model_config *c, const struct pass_shape *p)
 {
     double flops = 0;
@@ -99,8 +100,7 @@ static int start_team(void **unused)
     struct team team;
 
     (void)unused;
-    setenv("BENCH_ISA", "base", 1);
-    return team_start(&team, 1, NULL);
+    return team_start(&team, 1, NULL, NULL);
 }
 
 static struct model_config preset(const char *name)
@@ -160,6 +160,80 @@ static void a_decode_step_reads_the_past_and_computes_one_row(void **unused)
     assert_float_equal(w.flops, 2 * (24 * 8 + 8 * 8 + 16 * 8 + 8 * 16 + 10 * 8) + 4 * 2 * 4 * 6, 0);
     assert_float_equal(w.kv_read_bytes, 4 * 2 * 6 * 8, 0);
     assert_float_equal(w.kv_write_bytes, 4 * 2 * 8, 0);
+}
+
+/* distilgpt2: 6 layers of 2304x768 + 768x768 + 3072x768 + 768x3072, the head's 50257x768 and the token's row make 81,065,472
+ * elements in matrices; biases, norms and the position 62,208 floats. tinyllama: 22 layers of 2560x2048 + 2048x2048 +
+ * 11264x2048 + 2048x5632, 32000x2048 and the row, 1,034,422,272; norms 92,160. Blocks of 32 take 34 and 18 bytes. */
+static void a_decode_step_reads_the_bytes_of_its_dtype(void **unused)
+{
+    static const struct {
+        const char *model;
+        enum dtype dtype;
+        double bytes;
+    } steps[] = {
+        {"distilgpt2", DTYPE_F32, 4 * 81065472.0 + 4 * 62208},
+        {"distilgpt2", DTYPE_F16, 2 * 81065472.0 + 4 * 62208},
+        {"distilgpt2", DTYPE_BF16, 2 * 81065472.0 + 4 * 62208},
+        {"distilgpt2", DTYPE_Q8_0, 81065472 / 32 * 34.0 + 4 * 62208},
+        {"distilgpt2", DTYPE_Q4_0, 81065472 / 32 * 18.0 + 4 * 62208},
+        {"tinyllama-1.1b", DTYPE_F32, 4 * 1034422272.0 + 4 * 92160},
+        {"tinyllama-1.1b", DTYPE_F16, 2 * 1034422272.0 + 4 * 92160},
+        {"tinyllama-1.1b", DTYPE_BF16, 2 * 1034422272.0 + 4 * 92160},
+        {"tinyllama-1.1b", DTYPE_Q8_0, 1034422272 / 32 * 34.0 + 4 * 92160},
+        {"tinyllama-1.1b", DTYPE_Q4_0, 1034422272 / 32 * 18.0 + 4 * 92160},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct model_config c = preset(steps[i].model);
+        struct pass_shape plain = {.batch = 1, .tokens = 1, .past = 12}, shape = plain;
+        shape.dtype = steps[i].dtype;
+        struct work w = work_of_pass(&c, &shape), f32 = work_of_pass(&c, &plain);
+        assert_float_equal(w.weight_bytes, steps[i].bytes, 0);
+        assert_float_equal(w.flops, f32.flops, 0);
+        assert_float_equal(w.kv_read_bytes, f32.kv_read_bytes, 0);
+        assert_float_equal(w.kv_write_bytes, f32.kv_write_bytes, 0);
+    }
+}
+
+static void an_embedding_reads_one_row_of_its_dtype_for_each_token_and_positions_in_float32(void **unused)
+{
+    struct model_config gpt2 = preset("distilgpt2"), llama = preset("tinyllama-1.1b");
+    struct pass_shape p = {.batch = 2, .tokens = 3, .dtype = DTYPE_Q4_0};
+
+    (void)unused;
+    assert_float_equal(work_of_op(&gpt2, OP_EMBED, &p).weight_bytes, 6 * (768 / 32 * 18 + 768 * 4), 0);
+    assert_float_equal(work_of_op(&llama, OP_EMBED, &p).weight_bytes, 6 * (2048 / 32 * 18), 0);
+}
+
+static void a_row_that_ends_within_a_block_counts_to_the_end_of_it(void **unused)
+{
+    struct model_config c = paper_gpt2();
+    struct pass_shape p = {.batch = 1, .tokens = 1, .dtype = DTYPE_Q8_0};
+
+    (void)unused;
+    assert_float_equal(work_of_op(&c, OP_QKV, &p).weight_bytes, 24 * 34 + 24 * 4, 0); /* 24 rows of 8 */
+    c.d_model = 40;
+    assert_float_equal(work_of_op(&c, OP_QKV, &p).weight_bytes, 24 * 2 * 34 + 24 * 4, 0);
+}
+
+static void keys_and_values_count_in_the_bytes_of_the_cache(void **unused)
+{
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    struct model_config distil = preset("distilgpt2"), tiny = preset("tinyllama-1.1b");
+
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        struct pass_shape p = {.batch = 2, .tokens = 1, .past = 12, .dtype = DTYPE_Q4_0, .kv_dtype = dtypes[i]};
+        int element = dtypes[i] == DTYPE_F32 ? 4 : 2;
+        struct work w = work_of_pass(&distil, &p);
+        assert_float_equal(w.kv_read_bytes, 2.0 * 13 * 9216 * element, 0); /* 2 x 6 layers x 12 heads x 64 a token */
+        assert_float_equal(w.kv_write_bytes, 2.0 * 9216 * element, 0);
+        w = work_of_pass(&tiny, &p);
+        assert_float_equal(w.kv_read_bytes, (double)config_kv_bytes(&tiny, 2, 13, element), 0);
+        assert_float_equal(w.kv_write_bytes, 2.0 * 22 * 2 * 4 * 64 * element, 0);
+    }
 }
 
 static void grouped_queries_read_fewer_keys_and_compute_as_many_scores(void **unused)
@@ -249,11 +323,11 @@ static void kv_cache_sizes_are_those_of_the_literature(void **unused)
     struct model_config distil = preset("distilgpt2"), llama3 = preset("llama-3-8b");
 
     (void)unused;
-    assert_int_equal(config_kv_bytes(&distil, 1, 1), 9216 * 4);   /* 2 x 6 x 12 x 64 floats */
-    assert_int_equal(config_kv_bytes(&distil, 1, 13), 479232);    /* 479 KB at the 13-token prompt */
-    assert_int_equal(config_kv_bytes(&llama3, 1, 1) / 2, 131072); /* in 16 bits: 8 KV heads */
+    assert_int_equal(config_kv_bytes(&distil, 1, 1, 4), 9216 * 4); /* 2 x 6 x 12 x 64 floats */
+    assert_int_equal(config_kv_bytes(&distil, 1, 13, 4), 479232);  /* 479 KB at the 13-token prompt */
+    assert_int_equal(config_kv_bytes(&llama3, 1, 1, 2), 131072);   /* 8 KV heads */
     llama3.kv_heads = 32;
-    assert_int_equal(config_kv_bytes(&llama3, 1, 1) / 2, 524288); /* had it 32 */
+    assert_int_equal(config_kv_bytes(&llama3, 1, 1, 2), 524288); /* had it 32 */
 }
 
 static void presets_have_their_published_parameter_counts(void **unused)
@@ -278,6 +352,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prefill_of_three_tokens_counts_as_on_paper),
         cmocka_unit_test(a_decode_step_reads_the_past_and_computes_one_row),
+        cmocka_unit_test(a_decode_step_reads_the_bytes_of_its_dtype),
+        cmocka_unit_test(an_embedding_reads_one_row_of_its_dtype_for_each_token_and_positions_in_float32),
+        cmocka_unit_test(a_row_that_ends_within_a_block_counts_to_the_end_of_it),
+        cmocka_unit_test(keys_and_values_count_in_the_bytes_of_the_cache),
         cmocka_unit_test(grouped_queries_read_fewer_keys_and_compute_as_many_scores),
         cmocka_unit_test(a_sliding_window_counts_the_positions_that_are_seen),
         cmocka_unit_test(swiglu_has_two_products_up_and_one_down),

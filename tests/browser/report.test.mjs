@@ -102,9 +102,10 @@ async function picture(page, name) {
 }
 
 /* What lies inside a chart is an image to a screen reader, and slow to judge. */
-async function violations(page, options = {}) {
+async function violations(page, options = {}, within = null) {
   await page.evaluate(axe.source);
-  const found = await page.evaluate((o) => window.axe.run({exclude: ['.chart svg']}, o), options);
+  const context = {exclude: ['.chart svg'], ...(within ? {include: within} : {})};
+  const found = await page.evaluate(([c, o]) => window.axe.run(c, o), [context, options]);
   return found.violations.map(
     (v) =>
       `${v.id}: ${v.nodes
@@ -310,6 +311,116 @@ check('what measuring costs stands by pass, energy by phase, and each has its wo
   assert.match(await bare.page.innerText('#ops'), /bench run SUITE --per op measures it/);
   assert.match(await bare.page.innerText('#method'), /What measuring costs is not known/);
   await bare.close();
+});
+
+/* The sample as a run of every type of weights with one and two threads would be, with many claims. */
+function typed() {
+  const doc = copy(sample),
+    speed = {f32: 1, f16: 1.8, bf16: 1.9, q8_0: 3.1, q4_0: 4.7},
+    arithmetic = {f32: 'f32', f16: 'f32', bf16: 'bf16', q8_0: 'int8', q4_0: 'int8'},
+    peak = {'f32 fma': 533e9, 'bf16 dot': 1050e9, 'int8 dot': 2100e9, 'dram read': 85.6e9};
+  const base = doc.trials.filter((t) => t.kv_cache === 'on' && t.new_tokens === 16 && t.prompt_tokens !== 128);
+  doc.roofs = Object.entries(peak).flatMap(([name, value]) =>
+    [2, 1].map((threads) => {
+      const v = value * (threads === 2 ? 1 : 0.52);
+      return {...doc.roofs[name === 'dram read' ? 2 : 0], name, threads, value: v, lo: 0.97 * v, hi: 1.02 * v, rounds: [{round: 0, value: v}], n: 2};
+    }),
+  );
+  doc.trials = base.flatMap((t) =>
+    Object.keys(speed).flatMap((dtype) =>
+      [2, 1].flatMap((threads) =>
+        [1, 8].map((batch) => {
+          const one = copy(t),
+            factor = speed[dtype] * (threads === 2 ? 1 : 0.52);
+          Object.assign(one, {dtype, threads, batch, rows: batch, arithmetic: arithmetic[dtype], per_op: null});
+          Object.assign(one, {weight_bytes: 327650304 / speed[dtype]});
+          one.accuracy = {positions: 128, max_error: dtype === 'f32' ? 0 : 0.31, mean_error: dtype === 'f32' ? 0 : 0.021, spread: 2.4, top1: dtype === 'f32' ? 1 : 0.9765625};
+          for (const phase of [one.prefill, one.decode]) {
+            const v = phase.verdict;
+            v.compute_roof = arithmetic[dtype] === 'f32' ? 'f32 fma' : `${arithmetic[dtype]} dot`;
+            v.ai *= batch * speed[dtype];
+            v.gflops *= factor * (phase === one.decode ? batch : 1.1);
+            v.roof = v.kind === 'compute-bound' ? v.compute_roof : v.roof;
+            Object.assign(phase.ms, {median: phase.ms.median / factor, lo: phase.ms.lo / factor, hi: phase.ms.hi / factor});
+          }
+          return one;
+        }),
+      ),
+    ),
+  );
+  const evidence = Object.keys(speed)
+    .map((dtype) => `93.1 % [92.4, 94.0] at dtype=${dtype} threads=1`)
+    .join(', ');
+  doc.claims = [...Array(30)].map((_, i) => ({
+    spec: {claim: 'efficiency', phase: 'decode', above: 0.9 + i / 1000, where: {dtype: Object.keys(speed)}},
+    result: i % 7 === 3 ? 'not held' : i % 11 === 5 ? 'undecided' : 'held',
+    text: `decode reaches at least ${90 + i / 10} % of the dram read roof where dtype=f32, f16, bf16, q8_0 or q4_0`,
+    evidence: `5 of 5 trials: ${evidence}`,
+  }));
+  doc.fits = [];
+  return doc;
+}
+
+check('types and thread counts are told apart under their own roofs', async () => {
+  const {page, close} = await open(write('typed', typed()));
+  const texts = await page.$$eval('#roofline-chart svg text', (ts) => ts.map((t) => t.textContent));
+  for (const roof of ['DRAM read, 1 thread 44.5 GB/s', 'DRAM read, 2 threads 85.6 GB/s', 'bf16 dot, 2 threads 1.05 TFLOP/s'])
+    assert.ok(texts.includes(roof), `no line is called ${roof}: ${texts.join('; ')}`);
+  const keys = await page.$$eval('#roofline-chart .legend button', (bs) => bs.map((b) => b.textContent));
+  for (const key of ['prefill, f32', 'prefill, bf16', 'decode, q4_0']) assert.ok(keys.includes(key), `no key ${key}`);
+  assert.equal(keys.length, 10);
+  assert.match(await page.innerText('#roofline'), /The ridges, .* FLOP\/byte \(bf16 dot over dram read, 1 thread\)/);
+  const words = await page.innerText('main');
+  assert.doesNotMatch(words, /NaN|undefined|null|Infinity/);
+  assert.match(words, /on · 13 → 16 · batch 8 · bf16 · 1 thread/);
+  await picture(page, 'typed');
+  await close();
+});
+
+check('types have their bytes and their errors, one row for each', async () => {
+  const {page, close} = await open(write('types', typed()));
+  const words = await page.innerText('#types');
+  assert.match(words, /q4_0\s+69\.7 MB\s+21\.3 %\s+8-bit products/);
+  assert.match(words, /bf16\s+0\.310\s+12\.9 %\s+0\.0210\s+0\.875 %\s+97\.7 %/);
+  assert.equal((words.match(/97\.7 %/g) || []).length, 4, 'threads and batch change nothing of it');
+  await close();
+  const plain = await open(sampleFile);
+  assert.match(await plain.page.innerText('#types'), /was not measured: measure\.accuracy: on does it/);
+  await plain.close();
+});
+
+check('many trials are chosen by the axes in which they differ', async () => {
+  const doc = typed(),
+    {page, close} = await open(write('filter', doc));
+  const rows = () => page.locator('#trials table').first().locator('tbody tr:visible').count();
+  assert.equal(await rows(), doc.trials.length);
+  await page.selectOption('#trials select[data-axis="dtype"]', 'bf16');
+  await page.selectOption('#trials select[data-axis="threads"]', '1');
+  const left = doc.trials.filter((t) => t.dtype === 'bf16' && t.threads === 1).length;
+  assert.equal(await rows(), left);
+  assert.equal(await page.innerText('#trials output'), `${left} of ${doc.trials.length} trials`);
+  assert.equal(await page.locator('#trials select[data-axis="gemm"]').count(), 0, 'what does not vary is not offered');
+  await close();
+  const few = await open(sampleFile);
+  assert.equal(await few.page.locator('#trials select').count(), 0);
+  await few.close();
+});
+
+check('thirty claims are counted, shown by result, and keep their evidence', async () => {
+  const doc = typed(),
+    {page, close} = await open(write('claims', doc));
+  const count = (result) => doc.claims.filter((c) => c.result === result).length,
+    visible = () => page.locator('.claims li:visible').count();
+  assert.match(await page.innerText('#answer .lead'), new RegExp(`${count('held')} of 30 claims hold on this machine`));
+  assert.equal(await visible(), 30);
+  await page.locator('.tally button', {hasText: 'not held'}).click();
+  assert.equal(await visible(), count('not held'));
+  assert.equal(await page.locator('.claims li:visible .note:visible').count(), count('not held'));
+  await page.locator('.tally button', {hasText: 'all 30'}).click();
+  await page.locator('.claims summary').first().click();
+  assert.ok(await page.locator('.claims li').first().locator('.note').isVisible());
+  assert.deepEqual(await violations(page, {}, ['#answer', '#types', '#trials .filter']), []);
+  await close();
 });
 
 check('an impossible verdict is an error and a step in cache says so', async () => {

@@ -27,6 +27,9 @@ draw() { as_json tiny-gpt2 --prompt Hello --max-new-tokens 8 --temperature 0.8 -
 is "draws of one seed are the same" "$(draw --seed 3)" "$(draw --seed 3)"
 like "the settings are in the document" 'temperature 0.8.*seed 3' "$(one sampling)"
 code "beams search" 0 "$bench" generate tiny-gpt2 --prompt Hello --max-new-tokens 6 --beams 3 --length-alpha 1.2
+code "weights in another dtype generate" 0 "$bench" generate tiny-gpt2 --prompt Hello --max-new-tokens 4 --threads 1 --dtype q8_0
+code "a dtype that does not exist is usage" 2 "$bench" generate tiny-gpt2 --prompt Hello --dtype q5_1
+like "and all that do are named" '--dtype q5_1: expected one of f32, f16, bf16, q8_0, q4_0' "$out"
 code "ids without a tokenizer go in and out" 0 "$bench" generate tiny-llama --tokens '4 5 6' --max-new-tokens 3
 like "as ids" '<[0-9]+><[0-9]+>' "$out"
 

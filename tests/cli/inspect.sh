@@ -85,6 +85,8 @@ code "beams are for generate" 2 "$bench" inspect tiny-gpt2 --beams 2
 code "a sampling setting out of range is usage" 2 "$bench" inspect tiny-gpt2 --top-p 2
 code "one that is no number is usage" 2 "$bench" inspect tiny-gpt2 --top-k many
 like "and is named" "top_k 'many': expected a whole number" "$out"
+code "weights in another dtype are looked into" 0 "$bench" inspect tiny-gpt2 --threads 1 --dtype bf16 --steps 2
+like "and named" 'bfloat16' "$out"
 code "a backend that does not exist is usage" 2 "$bench" inspect tiny-gpt2 --backend gpu
 code "a folder that does not exist is an error" 1 "$bench" inspect "$tmp/none/"
 like "in one sentence that names it" "^bench: [^\n]*$tmp/none" "$out"

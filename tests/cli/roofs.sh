@@ -54,6 +54,7 @@ like "and is quoted" "^bench: --peer: this is neither likwid-bench's output nor 
 code "a peer that fails is an error" 1 "$bench" roofs --peer 'exit 7'
 like "with its exit code" "'exit 7' ended with exit code 7" "$out"
 code "more threads than CPUs are usage" 2 "$bench" roofs --threads 4000
+code "CPUs that are none are usage" 2 "$bench" roofs --cpus one
 code "no threads are usage" 2 "$bench" roofs --threads 0
 code "a number that is none is usage" 2 "$bench" roofs --threads two
 code "arguments are usage" 2 "$bench" roofs dram

@@ -78,6 +78,36 @@ like "with the nearest name" "did you mean 'rusage'" "$out"
 code "an unknown measure is refused" 2 quick_run p.db --per layer
 like "with its place" 'measure.per: expected step or op' "$out"
 
+code "a run over dtypes and numbers of threads, whose claim about them holds" 0 quick_run d.db --set matrix.kv_cache=on \
+    --set 'matrix.dtype=[f32, bf16, q8_0]' --set 'matrix.threads=[1, all]' --set measure.accuracy=on \
+    --set 'expect=[{claim: ratio, metric: bytes, of: {dtype: f32, threads: all}, over: {dtype: [bf16, q8_0]}, above: 1.5}]'
+ask() { sqlite3 "$tmp/d.db" "$1"; }
+threads=$(ask 'SELECT threads FROM run')
+is "each number of threads was run" "$(printf '1\n%s\n' "$threads" | sort -u)" "$(ask 'SELECT DISTINCT threads FROM trial ORDER BY 1')"
+is "the claim names the number, not 'all'" 1 "$(ask "SELECT count(*) FROM claim WHERE spec LIKE '%\"threads\":$threads%'")"
+is "the run names its dtypes" 'float32, bfloat16, q8_0' "$(ask 'SELECT dtype FROM run')"
+is "each dtype has its bytes in memory" 3 "$(ask 'SELECT count(DISTINCT weight_bytes) FROM trial')"
+is "every execution has the memory's roof at its threads before and after it" 0 "$(ask "SELECT count(*) FROM repetition r JOIN trial t ON t.id = r.trial
+    WHERE 2 > (SELECT count(DISTINCT at_ns > r.started_ns) FROM roof WHERE name = 'dram read' AND threads = t.threads)")"
+is "and those of its arithmetic" 0 "$(ask "SELECT count(*) FROM repetition r JOIN trial t ON t.id = r.trial
+    WHERE 2 > (SELECT count(DISTINCT at_ns > r.started_ns) FROM roof WHERE name GLOB t.arithmetic || ' *' AND threads = t.threads)")"
+is "roofs that no trial stands on are taken once" 1 "$(ask "SELECT count(DISTINCT round) FROM roof WHERE name IN ('dram copy', 'dram triad', 'l1 read')")"
+is "float32 is itself" 0.0 "$(ask "SELECT max(max_error) FROM accuracy JOIN trial ON id = trial WHERE dtype = 'f32'")"
+is "what is rounded errs a little" 0 "$(ask "SELECT count(*) FROM accuracy JOIN trial ON id = trial
+    WHERE dtype <> 'f32' AND NOT (mean_error > 0 AND mean_error < 0.2 * spread AND max_error >= mean_error AND top1 > 0.5)")"
+is "in every trial" "$(ask 'SELECT count(*) FROM trial')" "$(ask 'SELECT count(*) FROM accuracy WHERE positions = 128')"
+code "a plan without float32 is compared with it all the same" 0 quick_run d.db --set matrix.kv_cache=on --set engine.dtype=bf16 \
+    --set measure.accuracy=on --set 'expect=[]'
+is "and is not float32" 0 "$(ask "SELECT count(*) FROM accuracy a JOIN trial t ON t.id = a.trial WHERE t.run = 2 AND NOT (dtype = 'bf16' AND max_error > 0)")"
+code "OpenBLAS and the score matrix run too" 0 quick_run d.db --set 'matrix.gemm=[own, openblas]' --set 'matrix.attention=[flash, naive]' \
+    --set 'matrix.kv_dtype=[f32, f16]' --set 'matrix.exclude=[{attention: naive, kv_dtype: f16}]' --set 'expect=[{claim: same_tokens, across: attention}]'
+is "each as its trials say" 'own,openblas|flash,naive|f32,f16' "$(ask 'SELECT group_concat(DISTINCT gemm), group_concat(DISTINCT attention),
+    group_concat(DISTINCT kv_dtype) FROM (SELECT * FROM trial WHERE run = 3 ORDER BY ordinal)')"
+is "formula and allocation agree for every cache" 0 "$(ask "SELECT count(*) FROM trial WHERE run = 3 AND kv_cache = 'on' AND kv_bytes_formula <> kv_bytes_allocated")"
+first=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status)
+code "a run on one chosen CPU" 0 quick_run d.db --cpus "$first" --set 'expect=[]'
+is "has that one" "$first" "$(ask 'SELECT cpus FROM run WHERE id = 4')"
+
 code "list shows all runs" 0 "$bench" list --db "$tmp/a.db"
 is "seven runs" 7 "$(printf '%s\n' "$out" | grep -c kvcache_on_off)"
 code "report is written again" 0 "$bench" report 1 --db "$tmp/a.db" -o "$tmp/again.html"

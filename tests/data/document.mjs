@@ -22,6 +22,9 @@ const D = 768,
   HEAD_DIM = 64,
   FF = 3072,
   VOCAB = 50257;
+/* How the engine computes, as it usually does; and every axis' usual value. */
+const ENGINE = {dtype: 'f32', kv_dtype: 'f32', threads: 2, gemm: 'own', attention: 'flash'};
+const USUAL = {kv_cache: 'on', batch: 1, prompt_tokens: 13, new_tokens: 16, strategy: 'greedy', ...ENGINE};
 const FMA = 533e9,
   GEMM = 498e9,
   DRAM = 85.6e9;
@@ -114,6 +117,8 @@ function verdict(flops, bytes, ms, source) {
   return {
     kind,
     roof: tc > tm ? 'f32 fma' : 'dram read',
+    compute_roof: 'f32 fma',
+    bandwidth_roof: 'dram read',
     cache: null,
     ai: round(ai),
     ridge: round(ridge),
@@ -272,8 +277,12 @@ function makeTrial(t, id) {
     prompt_tokens: t.prompt,
     new_tokens: n,
     strategy: t.strategy,
+    ...ENGINE,
     sampling: t.sampling,
     rows: t.rows,
+    arithmetic: 'f32',
+    weight_bytes: 327650304,
+    accuracy: null,
     repetitions: timed.length,
     planned_done: true,
     unconverged: t.prompt === 512,
@@ -282,6 +291,7 @@ function makeTrial(t, id) {
     text: steps.map((s) => s.text).join(''),
     kv: {
       shape: t.kv === 'on' ? [t.rows, HEADS, tokens, HEAD_DIM] : [],
+      bytes_per_token: 36864,
       formula_bytes: kvBytes,
       allocated_bytes: t.kv === 'on' ? kvBytes : 0,
     },
@@ -338,7 +348,7 @@ function fit(trials, kv, metric, source, value) {
     my = mean(ly);
   const b = sum(lx.map((x, i) => (x - mx) * (ly[i] - my))) / sum(lx.map((x) => (x - mx) ** 2));
   return {
-    arm: {kv_cache: kv, prompt_tokens: 13, batch: 1, strategy: 'greedy'},
+    arm: {kv_cache: kv, prompt_tokens: 13, batch: 1, strategy: 'greedy', ...ENGINE},
     along: 'new_tokens',
     metric,
     source,
@@ -454,9 +464,10 @@ const document = {
     d_ff: FF,
     vocab: VOCAB,
     context: 1024,
-    kv_bytes_per_token: 36864,
+    kv_numbers_per_token: 9216,
   },
   model_files: [],
+  axes: Object.entries(USUAL).map(([name, usual]) => ({name, usual})),
   caches: [
     {level: 'l2', bytes: 2097152},
     {level: 'l3', bytes: 33554432},

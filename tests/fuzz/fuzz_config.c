@@ -10,8 +10,8 @@ static int count_slot(void *ctx, const struct tensor_slot *slot, struct err *e)
     uint64_t *elements = ctx;
 
     (void)e;
-    MUST(slot->name[0] && slot->data && slot->rows > 0 && slot->cols > 0);
-    *elements += (uint64_t)slot->rows * (uint64_t)slot->cols;
+    MUST(slot->name[0] && slot->to.data && slot->to.rows > 0 && slot->to.cols > 0);
+    *elements += (uint64_t)slot->to.rows * (uint64_t)slot->to.cols;
     return 0;
 }
 
@@ -22,9 +22,9 @@ static void use(const struct model_config *c)
     struct err e = {0};
 
     MUST(config_check(c, &e) == 0);
-    MUST(config_kv_bytes(c, 1, c->context) > 0);
+    MUST(config_kv_bytes(c, 1, c->context, 4) > 0);
     MUST(config_visible(c, c->layers - 1, c->context) >= 1);
-    if (fuzz_taken(weights_plan(&w, c, &e), &e)) {
+    if (fuzz_taken(weights_plan(&w, c, DTYPE_F32, &e), &e)) {
         MUST(weights_visit(&w, c, count_slot, &elements, &e) == 0);
         MUST(elements == config_parameters(c));
     }

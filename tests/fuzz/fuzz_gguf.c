@@ -38,10 +38,21 @@ int __wrap_munmap(void *at, size_t size)
     return __real_munmap(at, size);
 }
 
+/* As it is held in memory: copied where it is stored so, else converted. */
+static void load(struct source *s, enum dtype d)
+{
+    struct weights w = {0};
+    struct err e = {0};
+    bool small = weights_plan(&w, &s->config, d, &e) == 0 && w.bytes <= WEIGHTS_MAX;
+
+    weights_free(&w);
+    if (small && weights_alloc(&w, &s->config, d, &e) == 0)
+        fuzz_taken(s->ops->read(s, &w, &e), &e);
+    weights_free(&w);
+}
+
 static void use(struct source *s)
 {
-    uint64_t bytes = config_parameters(&s->config) * sizeof(float);
-    struct weights w = {0};
     struct tokenizer *t = NULL;
     struct err e = {0};
     char dtypes[96];
@@ -49,10 +60,9 @@ static void use(struct source *s)
     MUST(config_check(&s->config, &e) == 0);
     MUST(source_dtypes(s, dtypes, sizeof dtypes)[0]);
     MUST(s->ops->file(s, 0) && !s->ops->file(s, 1));
-    if (bytes <= WEIGHTS_MAX && weights_alloc(&w, &s->config, &e) == 0)
-        fuzz_taken(s->ops->read(s, &w, &e), &e);
-    weights_free(&w);
-    e = (struct err){0};
+    load(s, DTYPE_F32);
+    load(s, DTYPE_F16);
+    load(s, DTYPE_Q8_0);
     if (fuzz_taken(s->ops->tokenizer(s, &t, &e), &e))
         fuzz_text(t);
     tokenizer_close(t);
