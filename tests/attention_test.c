@@ -129,7 +129,7 @@ static void run_worker(void *ctx, int worker)
     struct scene *s = ctx;
 
     for (int r = worker; r < s->pass.batch * s->pass.tokens; r += s->pass.threads)
-        attention_append(&s->cpu, &s->pass, LAYER, r);
+        attention_append(&s->cpu, &s->pass, LAYER, r, r + 1);
     cpu_meet(&s->cpu, &s->pass);
     attention_run(&s->cpu, &s->pass, LAYER, worker);
 }

@@ -58,17 +58,35 @@ static void *cached(const struct kvcache *kv, void *base, int layer, int sequenc
     return (char *)base + dtype_bytes(kv->dtype, element);
 }
 
-void attention_append(const struct cpu *c, const struct pass *p, int layer, int r)
+/* What a later row of the pass will be read from: its lines are far apart from this one's, and no prefetcher follows. */
+static void fetch_floats(const float *x, int n)
 {
-    const struct model_config *m = p->config;
-    int hd = m->head_dim, position = p->past + r % p->tokens, sequence = r / p->tokens;
-    const float *k = p->qkv + ((size_t)r * (size_t)(m->heads + 2 * m->kv_heads) + (size_t)m->heads) * (size_t)hd;
-    const float *v = k + (size_t)m->kv_heads * (size_t)hd;
+    enum { LINE_FLOATS = 16 };
 
-    for (int h = 0; h < m->kv_heads; h++) {
-        kernels_of(c, p)->encode(cached(&p->kv, p->kv.k, layer, sequence, h, position), k + (size_t)h * (size_t)hd, hd);
-        kernels_of(c, p)->encode(cached(&p->kv, p->kv.v, layer, sequence, h, position), v + (size_t)h * (size_t)hd, hd);
-    }
+    for (int i = 0; i < n; i += LINE_FLOATS)
+        __builtin_prefetch(x + i, 0, 3);
+}
+
+/* Head by head, because a head's rows are next to each other in the cache. */
+void attention_append(const struct cpu *c, const struct pass *p, int layer, int first, int last)
+{
+    enum { AHEAD = 4 };
+    const struct model_config *m = p->config;
+    int hd = m->head_dim;
+    size_t width = (size_t)(m->heads + 2 * m->kv_heads) * (size_t)hd;
+
+    for (int h = 0; h < m->kv_heads; h++)
+        for (int r = first; r < last; r++) {
+            const float *k = p->qkv + (size_t)r * width + (size_t)(m->heads + h) * (size_t)hd;
+            const float *v = k + (size_t)m->kv_heads * (size_t)hd;
+            int position = p->past + r % p->tokens, sequence = r / p->tokens;
+            if (r + AHEAD < last) {
+                fetch_floats(k + AHEAD * width, hd);
+                fetch_floats(v + AHEAD * width, hd);
+            }
+            kernels_of(c, p)->encode(cached(&p->kv, p->kv.k, layer, sequence, h, position), k, hd);
+            kernels_of(c, p)->encode(cached(&p->kv, p->kv.v, layer, sequence, h, position), v, hd);
+        }
 }
 
 /* --- flash -------------------------------------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ struct cpu_attention {
  * the variant cannot use the cache's dtype. */
 int attention_reserve(struct cpu *c, const struct pass *largest, struct err *e);
 
-/* What row r of p->qkv has become, keys rotated, into the cache: k and v of all kv heads. By any worker. */
-void attention_append(const struct cpu *c, const struct pass *p, int layer, int r);
+/* What the rows first..last-1 of p->qkv have become, keys rotated, into the cache: k and v of all kv heads. By any worker. */
+void attention_append(const struct cpu *c, const struct pass *p, int layer, int first, int last);
 
 /* This worker's part of p->mixed = softmax(q K / sqrt(head_dim)) V, causal, windowed where the config says so; called by every
  * worker of the pass. On return p->mixed is complete (it ends with a meeting of the workers). */

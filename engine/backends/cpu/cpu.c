@@ -235,19 +235,30 @@ static void qkv_product(const struct cpu *c, const struct pass *p, int layer, in
     product(c, p, &l, worker);
 }
 
-/* Rotates q and k of a row and appends its k and v to the cache. */
-static void qkv_finish(const struct cpu *c, const struct pass *p, int layer, int worker)
+static void rotate_row(const struct cpu *c, const struct pass *p, int r)
 {
     const struct model_config *config = p->config;
-    int hd = config->head_dim, half = hd / 2, from, to;
+    int hd = config->head_dim, half = hd / 2;
+    size_t angles = (size_t)(p->past + r % p->tokens) * (size_t)half;
+    float *row = p->qkv + (size_t)r * (size_t)(config->heads + 2 * config->kv_heads) * (size_t)hd;
+
+    for (int h = 0; h < config->heads + config->kv_heads; h++)
+        c->kernels->elementwise->rotate(row + h * hd, p->rope_cos + angles, p->rope_sin + angles, half);
+}
+
+/* Queries and keys are rotated, keys and values go into the cache: a few rows at a time, so that the second finds what the
+ * first had in its hands. */
+static void qkv_finish(const struct cpu *c, const struct pass *p, int layer, int worker)
+{
+    enum { FEW = 32 };
+    int from, to;
 
     team_share(pass_rows(p), 1, worker, p->threads, &from, &to);
-    for (int r = from; r < to; r++) {
-        size_t angles = (size_t)(p->past + r % p->tokens) * (size_t)half;
-        float *row = p->qkv + (size_t)r * (size_t)(config->heads + 2 * config->kv_heads) * (size_t)hd;
-        for (int h = 0; p->rope_cos && h < config->heads + config->kv_heads; h++)
-            c->kernels->elementwise->rotate(row + h * hd, p->rope_cos + angles, p->rope_sin + angles, half);
-        attention_append(c, p, layer, r);
+    for (int first = from; first < to; first += FEW) {
+        int last = to - first < FEW ? to : first + FEW;
+        for (int r = first; p->rope_cos && r < last; r++)
+            rotate_row(c, p, r);
+        attention_append(c, p, layer, first, last);
     }
     cpu_meet(c, p);
 }
@@ -293,24 +304,18 @@ static void mlp_norm(const struct cpu *c, const struct pass *p, int layer, int w
     norm_rows(c, p, p->weights->layers[layer].norm2_w, p->weights->layers[layer].norm2_b, worker);
 }
 
-/* The activation over this worker's share of hidden, in place: of its rows, or where these are few of each row's columns.
- * SwiGLU leaves d_ff values at the front of each 2 d_ff row. */
-static void activate(const struct cpu *c, const struct pass *p, int worker)
+/* The activation, in place: SwiGLU leaves d_ff values at the front of each 2 d_ff row. */
+static void activate(const struct cpu *c, const struct pass *p, int first, int last, int from, int to)
 {
-    const struct cpu_elementwise *k = c->kernels->elementwise;
-    bool gated = p->config->mlp == MLP_SWIGLU, by_rows = pass_rows(p) >= 4 * p->threads;
-    int ff = p->config->d_ff, first = 0, last = pass_rows(p), from = 0, to = ff;
+    bool gated = p->config->mlp == MLP_SWIGLU;
+    int ff = p->config->d_ff;
 
-    if (by_rows)
-        team_share(pass_rows(p), 1, worker, p->threads, &first, &last);
-    else
-        team_share(ff, CACHE_LINE_FLOATS, worker, p->threads, &from, &to);
-    for (int r = first; r < last && from < to; r++) {
+    for (int r = first; r < last; r++) {
         float *row = p->hidden + (size_t)r * (size_t)ff * (gated ? 2 : 1) + from;
         if (gated)
-            k->swiglu(row, row, row + ff, to - from);
+            c->kernels->elementwise->swiglu(row, row, row + ff, to - from);
         else
-            k->gelu(row, to - from);
+            c->kernels->elementwise->gelu(row, to - from);
     }
 }
 
@@ -319,12 +324,16 @@ static void mlp_products(const struct cpu *c, const struct pass *p, int layer, i
     const struct layer_weights *w = &p->weights->layers[layer];
     int rows = pass_rows(p);
     struct linear up = {.y = p->hidden, .x = p->normed, .x_stride = w->up.cols, .w = &w->up, .bias = w->up_b, .rows = rows};
-    struct linear down = {
-        .y = p->x, .x = p->hidden, .x_stride = w->up.rows, .w = &w->down, .bias = w->down_b, .rows = rows, .add = true};
+    struct linear down = {.y = p->x,
+                          .x = p->hidden,
+                          .x_stride = w->up.rows,
+                          .w = &w->down,
+                          .bias = w->down_b,
+                          .rows = rows,
+                          .add = true,
+                          .make = activate};
 
     product(c, p, &up, worker);
-    activate(c, p, worker);
-    cpu_meet(c, p);
     product(c, p, &down, worker);
 }
 

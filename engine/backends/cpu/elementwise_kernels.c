@@ -49,20 +49,52 @@ static void norm(float *y, const float *x, const float *w, const float *b, int n
             y[i] = y[i] * scale * w[i];
 }
 
+/* x / (1 + e^-z); beyond +-87 the exponential would leave the normal numbers, and the result is x or 0 long before. */
+static inline vec gate_lanes(vec x, vec z)
+{
+    const vec most = splat(87.0f);
+
+    return x / (splat(1.0f) + exp_lanes(-larger(z, -most)));
+}
+
 /* 0.5 u (1 + tanh(z)) = u / (1 + e^(-2 z)) */
+static inline vec gelu_lanes(vec u)
+{
+    return gate_lanes(u, 1.5957691216f * (u + 0.044715f * u * u * u)); /* 2 sqrt(2 / pi) */
+}
+
+/* The last few values, fewer than LANES, in a vector of their own. */
+static inline vec load_few(const float *p, int n)
+{
+    vec v = {0};
+
+    memcpy(&v, p, (size_t)n * sizeof *p);
+    return v;
+}
+
 static void gelu(float *x, int n)
 {
-    for (int i = 0; i < n; i++) {
-        float u = x[i];
-        float z2 = 1.5957691216f * (u + 0.044715f * u * u * u); /* 2 sqrt(2 / pi) */
-        x[i] = u / (1 + exp_fast(-z2));
+    int i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        store(x + i, gelu_lanes(load(x + i)));
+    if (i < n) {
+        vec y = gelu_lanes(load_few(x + i, n - i));
+        memcpy(x + i, &y, (size_t)(n - i) * sizeof *x);
     }
 }
 
 static void swiglu(float *y, const float *gate, const float *up, int n)
 {
-    for (int i = 0; i < n; i++)
-        y[i] = gate[i] / (1 + exp_fast(-gate[i])) * up[i];
+    int i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        store(y + i, gate_lanes(load(gate + i), load(gate + i)) * load(up + i));
+    if (i < n) {
+        vec few = load_few(gate + i, n - i);
+        few = gate_lanes(few, few) * load_few(up + i, n - i);
+        memcpy(y + i, &few, (size_t)(n - i) * sizeof *y);
+    }
 }
 
 static void rotate(float *head, const float *cosine, const float *sine, int half)
@@ -74,20 +106,23 @@ static void rotate(float *head, const float *cosine, const float *sine, int half
     }
 }
 
+/* Of those that are numbers; -FLT_MAX when none is above that. */
 static float maximum(const float *x, int n)
 {
-    float lane[LANES], most = -FLT_MAX;
+    vec lanes[4];
+    float most = -FLT_MAX;
     int i = 0;
 
-    for (int l = 0; l < LANES; l++)
-        lane[l] = -FLT_MAX;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (int k = 0; k < 4; k++)
+        lanes[k] = splat(-FLT_MAX);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int k = 0; k < 4; k++)
+            lanes[k] = larger(load(x + i + k * LANES), lanes[k]);
     for (; i < n; i++)
         most = x[i] > most ? x[i] : most;
-    for (int l = 0; l < LANES; l++)
-        most = lane[l] > most ? lane[l] : most;
+    for (int k = 0; k < 4; k++)
+        for (int l = 0; l < LANES; l++)
+            most = lanes[k][l] > most ? lanes[k][l] : most;
     return most;
 }
 
@@ -102,11 +137,21 @@ static void softmax(float *x, int n, float scale)
         x[i] *= inverse;
 }
 
+/* The first block with the largest number, then the first of its numbers that is so large: only that block is read twice. */
 static int argmax(const float *x, int n)
 {
-    float most = maximum(x, n);
+    enum { BLOCK = 512 };
+    float most = -FLT_MAX;
+    int first = 0;
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i += BLOCK) {
+        float here = maximum(x + i, n - i < BLOCK ? n - i : BLOCK);
+        if (here > most) {
+            most = here;
+            first = i;
+        }
+    }
+    for (int i = first; i < n; i++)
         if (x[i] >= most)
             return i;
     return 0; /* all NaN */

@@ -8,7 +8,8 @@
 #include <cblas.h>
 #include <stdlib.h>
 
-enum { CACHE_LINE_FLOATS = 16 };
+/* CHUNK: columns of a tile of activations that the first cache holds; a multiple of every depth_unit. */
+enum { CACHE_LINE_FLOATS = 16, CHUNK = 512 };
 
 /* --- loading -----------------------------------------------------------------------------------------------------------------
  */
@@ -110,19 +111,20 @@ void linear_row(const struct cpu *c, float *out, const struct matrix *w, int row
 void linear_activations(const struct cpu *c, const struct pass *p, const struct linear *l, int worker)
 {
     const struct cpu_format *f = c->kernels->format[l->w->dtype];
-    int tiles = tiles_of(l->rows, f->tile_rows), cols = l->w->cols, from, to;
+    int tiles = tiles_of(l->rows, f->tile_rows), cols = l->w->cols, first = 0, last = tiles, from = 0, to = cols;
 
-    if (c->gemm == GEMM_OPENBLAS)
-        return;
-    if (tiles >= p->threads) {
-        team_share(tiles, 1, worker, p->threads, &from, &to);
-        for (int t = from; t < to; t++)
-            f->prepare(c->prepared.data, l->x, l->x_stride, l->rows, cols, t, 0, cols);
-        return;
-    }
-    team_share(cols, f->depth_unit, worker, p->threads, &from, &to);
-    for (int t = 0; t < tiles && from < to; t++)
-        f->prepare(c->prepared.data, l->x, l->x_stride, l->rows, cols, t, from, to);
+    if (tiles >= p->threads)
+        team_share(tiles, 1, worker, p->threads, &first, &last);
+    else
+        team_share(cols, f->depth_unit, worker, p->threads, &from, &to);
+    for (int t = first; t < last; t++)
+        for (int d = from; d < to; d += CHUNK) {
+            int end = to - d < CHUNK ? to : d + CHUNK;
+            if (l->make)
+                l->make(c, p, tile_first(l->rows, tiles, t), tile_first(l->rows, tiles, t + 1), d, end);
+            if (c->gemm == GEMM_OWN)
+                f->prepare(c->prepared.data, l->x, l->x_stride, l->rows, cols, t, d, end);
+        }
 }
 
 static void product_openblas(const struct pass *p, const struct linear *l, int worker)

@@ -138,6 +138,14 @@ TILE_INLINE void tile_body(const struct tile *t, const int rows, const enum tile
     vec sum[TILE_ROWS][2] = {0};
     int d = 0;
 
+#define TILE_CLAIM(n, unused)                                                                                                  \
+    if (rows >= (n))                                                                                                           \
+        for (int j = 0; j < 2; j++)                                                                                            \
+            __builtin_prefetch(t->y + ((n)-1) * t->y_stride + j * LANES, 1, 3);
+    if (t->also) { /* one of several: results are many and far away by now */
+        TILE_EACH(TILE_CLAIM, )
+    }
+#undef TILE_CLAIM
     for (; d + steps <= t->depth; d += steps) {
         const char *ahead = stream ? tile_page_ahead(w) : fetch;
         for (int i = 0; i == 0 || i < steps * lines; i++)
