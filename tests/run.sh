@@ -15,7 +15,7 @@ export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
 
 programs=$(for t in tests/*_test.c; do t=${t%.c}; echo "$build/$t $san/$t"; done)
 # shellcheck disable=SC2086
-prove -j2 --timer -e '' $programs tests/aarch64/run.sh tests/cli/*.sh tests/browser/run.sh tests/fuzz/smoke.sh
+prove -j2 --timer -e 'sh tests/tap.sh' $programs tests/aarch64/run.sh tests/cli/*.sh tests/browser/run.sh tests/fuzz/smoke.sh
 status=$?
 
 find "$tap" -type f -exec cat {} + | awk -v status=$status '

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The two products that the engine asks OpenBLAS for, as plain loops: for machines that this one only emulates, where the
+ * What the engine asks OpenBLAS for, as plain loops: for machines that this one only emulates, where the
  * library is not installed. Row-major only, which is all that the engine uses. */
 #include <assert.h>
 #include <cblas.h>
@@ -35,4 +35,9 @@ void cblas_sgemv(OPENBLAS_CONST enum CBLAS_ORDER order, OPENBLAS_CONST enum CBLA
             sum += x[(long)i * x_step] * (transpose == CblasTrans ? a[(long)i * a_stride + o] : a[(long)o * a_stride + i]);
         y[(long)o * y_step] = alpha * sum + (beta != 0 ? beta * y[(long)o * y_step] : 0);
     }
+}
+
+void openblas_set_num_threads(int n)
+{
+    (void)n; /* these have one */
 }

@@ -32,7 +32,7 @@ else
     skip "the cost of BENCH_ISA=base cannot be told here: no wide vectors, or a machine too busy to compare"
 fi
 code "a variable with a wrong value is told with the reason" 0 env BENCH_ISA=avx5 "$bench" doctor
-like "and the words that are right" 'expected base, avx2 or avx512' "$(printf '%s\n' "$out" | tr -s '\n ' ' ')"
+like "and the words that are right" 'expected base, avx2, avx512 or avx512bf16' "$(printf '%s\n' "$out" | tr -s '\n ' ' ')"
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$bench"; then
     code "an ordinary user gets the same screen" 0 setpriv --reuid=65534 --regid=65534 --clear-groups "$bench" doctor
