@@ -324,7 +324,7 @@ int plan_print(struct plan *p, FILE *out, struct err *e)
 {
     struct ceilings ceilings;
     double flops_roof, bytes_roof, ns, total = 0;
-    int code = ceilings_open(&ceilings, p, PLAN_ROOF_MS, e);
+    int code = ceilings_open(&ceilings, p, PLAN_ROOF_MS, e), widest = 0;
 
     if (code == 0)
         code = ceilings_take(&ceilings, NULL, NULL, e);
@@ -333,11 +333,13 @@ int plan_print(struct plan *p, FILE *out, struct err *e)
     fprintf(out, "%s: %s\n%s, %d thread%s\n", p->suite.name, p->suite.question, plan_config(p)->name, p->team.threads,
             p->team.threads == 1 ? "" : "s");
     print_roofs(&ceilings, out);
-    fprintf(out, "\n%-64s %12s %12s %14s\n", "trial", "GFLOP", "GB", "ms at the roof");
+    for (int i = 0; i < p->trials; i++)
+        widest = strlen(p->trial[i].label) > (size_t)widest ? (int)strlen(p->trial[i].label) : widest;
+    fprintf(out, "\n%-*s %12s %12s %14s\n", widest, "trial", "GFLOP", "GB", "ms at the roof");
     for (int i = 0; i < p->trials; i++) {
         ceilings_of(&ceilings, &p->trial[i], &flops_roof, &bytes_roof);
         struct work w = trial_work(&p->trial[i], flops_roof, bytes_roof, &ns);
-        fprintf(out, "%-64s %12.2f %12.2f %14.1f\n", p->trial[i].label, w.flops / 1e9, work_bytes(&w) / 1e9, ns / 1e6);
+        fprintf(out, "%-*s %12.2f %12.2f %14.1f\n", widest, p->trial[i].label, w.flops / 1e9, work_bytes(&w) / 1e9, ns / 1e6);
         total += ns;
     }
     fprintf(
