@@ -125,6 +125,7 @@ TILE_INLINE void add_columns(float *out, size_t out_stride, const float *p, cons
     for (int j = 0; j < n; j++, v += row)
         for (int c = 0; c < vectors; c++) {
             vec value = d + LANES <= head_dim ? load_as(v + (size_t)c * vector, mode) : load_first(v, head_dim - d, mode);
+            IN_REGISTER(value);
             for (int i = 0; i < queries; i++)
                 sum[i][c] += value * splat(p[i * STREAM + j]);
         }
@@ -161,24 +162,45 @@ TILE_INLINE void stream_block(float *part, const float *q, int r, const char *k,
     add_block(part + ATTENTION_OUT + (size_t)r * width, width, scores, v, n, head_dim, queries, mode);
 }
 
-/* Keys and values are read once for TOGETHER queries, and from the first caches after that. room: [rows][words] queries. */
+/* Where TOGETHER is 2, more are never left: the code is there, and never runs. */
+#define AT_MOST(n) ((n) < TOGETHER ? (n) : 1)
+
+/* Keys and values are read once for TOGETHER queries, and from the first caches after that. What is left of a group once its
+ * fours are done is fewer than TOGETHER. */
+TILE_INLINE void stream_rows(const struct attention_task *t, float *part, const float *q, const int head_dim,
+                             const enum mode mode)
+{
+    size_t row = (size_t)head_dim * element_bytes(mode);
+
+    for (int from = t->from; from < t->to; from += STREAM) {
+        int n = t->to - from < STREAM ? t->to - from : STREAM, r = 0;
+        const char *k = (const char *)t->k + (size_t)from * row, *v = (const char *)t->v + (size_t)from * row;
+        for (; r + TOGETHER <= t->rows; r += TOGETHER)
+            stream_block(part, q, r, k, v, n, head_dim, TOGETHER, mode);
+        if (t->rows - r == 3)
+            stream_block(part, q, r, k, v, n, head_dim, AT_MOST(3), mode);
+        if (t->rows - r == 2)
+            stream_block(part, q, r, k, v, n, head_dim, AT_MOST(2), mode);
+        if (t->rows - r == 1)
+            stream_block(part, q, r, k, v, n, head_dim, 1, mode);
+    }
+}
+
+/* room: [rows][words] queries. The usual size of a head is a constant of its own: then queries stay in registers, too. */
 TILE_INLINE void stream(const struct attention_task *t, float *part, float *q, const enum mode mode)
 {
+    enum { USUAL = 64 };
     int hd = t->head_dim;
-    size_t row = (size_t)hd * element_bytes(mode), words = room_words(hd);
+    size_t words = room_words(hd);
 
     memset(q, 0, (size_t)t->rows * words * sizeof *q);
     for (int r = 0; r < t->rows; r++)
         for (int d = 0; d < hd; d++)
             q[(size_t)r * words + (size_t)d] = t->q[(size_t)(t->first + r) * (size_t)hd + (size_t)d] * t->scale;
-    for (int from = t->from; from < t->to; from += STREAM) {
-        int n = t->to - from < STREAM ? t->to - from : STREAM, r = 0;
-        const char *k = (const char *)t->k + (size_t)from * row, *v = (const char *)t->v + (size_t)from * row;
-        for (; r + TOGETHER <= t->rows; r += TOGETHER)
-            stream_block(part, q, r, k, v, n, hd, TOGETHER, mode);
-        for (; r < t->rows; r++)
-            stream_block(part, q, r, k, v, n, hd, 1, mode);
-    }
+    if (hd == USUAL)
+        stream_rows(t, part, q, USUAL, mode);
+    else
+        stream_rows(t, part, q, hd, mode);
 }
 
 /* --- the parts' arithmetic -------------------------------------------------------------------------------------------------
