@@ -41,6 +41,8 @@ LDFLAGS  := -fopenmp
 CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS))
 # SentencePiece is named here: its .pc file asks for one of protobuf's that Debian 13 does not install with it.
 LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) -lsentencepiece $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
+# Sanitizers on kernels unrolled by -O3 would take compilers minutes; what is fuzzed runs no kernel.
+KERNEL_FLAGS := $(if $(filter 1,$(SAN)),,-O3) -ffp-contract=fast
 ifeq ($(SAN),1)
   CFLAGS  := $(filter-out -O2,$(CFLAGS)) -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
   LDFLAGS += -fsanitize=address,undefined
@@ -106,7 +108,7 @@ $(foreach l,$(ISA_LEVELS),
 $(BUILD)/$(1)/%kernels_$(l).o: $(1)/%kernels.c
 	@mkdir -p $$(@D)
 	@echo "  cc      $$< ($(l))"
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(KERNEL_FLAGS) $$(ISA_$(l)) -DISA=$(l) $$(INC_$(1)) -MMD -MP -c -o $$@ $$<
 )
 endef
 $(foreach r,engine probes report suites tests,$(eval $(call room_rules,$(r))))
@@ -200,7 +202,7 @@ $(BUILD)/tests/fuzz/fuzz_gguf: LDFLAGS += -Wl,--wrap=mmap,--wrap=munmap
 fuzz-programs: $(FUZZERS)
 fuzz-build:
 	$(Q)echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || exit 0; \
-	$(MAKE) --no-print-directory CC='$(FUZZ_CC)' SAN=1 PAPI=0 BUILD=build/fuzz fuzz-programs
+	$(MAKE) --no-print-directory CC='$(FUZZ_CC)' SAN=1 PAPI=0 BUILD=build/fuzz KERNEL_FLAGS='-O1 -fno-sanitize=all' fuzz-programs
 fuzz: fuzz-build
 	$(Q)sh tests/fuzz/run.sh '$(FUZZ)' build/fuzz/found/'$(FUZZ)' -max_total_time=$(FUZZ_SECONDS)
 fuzz-smoke: fuzz-build
