@@ -3,7 +3,7 @@
  * over the weights as dtype_decode reads them. What a float sum of n products may be off by is n roundings of at most 2^-24 of
  * the sum of their sizes, whatever their order: far less than one product left out or counted twice. Memory around results is
  * poisoned with bits that must still be there. */
-#include "check.h"
+#include "kernel_room.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,23 +11,6 @@
 
 #include "backends/cpu/kernels.h"
 #include "model.h"
-
-enum { POISON = 0x7fc12345 }; /* a NaN */
-
-static uint64_t random_bits(void)
-{
-    static uint64_t x = 0x9e3779b97f4a7c15u;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return x;
-}
-
-static int random_int(int least, int most)
-{
-    return least + (int)(random_bits() % (uint64_t)(most - least + 1));
-}
 
 /* Of both signs, and of sizes that differ a thousandfold. */
 static float random_float(void)
@@ -41,20 +24,6 @@ static void fill_random(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = random_float();
-}
-
-static void poison(void *p, size_t words)
-{
-    for (size_t i = 0; i < words; i++)
-        ((uint32_t *)p)[i] = POISON;
-}
-
-static void *room(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-    assert_non_null(p);
-    return p;
 }
 
 /* --- matrices ------------------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
  * integers and double precision: activations in blocks of 32 as scale x integer, whole sums within a block, blocks added up.
  * What is left to the kernels is the rounding of a few floats a block. Memory around results is poisoned with bits that must
  * still be there. */
-#include "check.h"
+#include "kernel_room.h"
 
 #include <float.h>
 #include <math.h>
@@ -14,22 +14,7 @@
 #include "backends/cpu/kernels.h"
 #include "model.h"
 
-enum { BLOCK = 32, POISON = 0x7fc12345 }; /* a NaN */
-
-static uint64_t random_bits(void)
-{
-    static uint64_t x = 0x9e3779b97f4a7c15u;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return x;
-}
-
-static int random_int(int least, int most)
-{
-    return least + (int)(random_bits() % (uint64_t)(most - least + 1));
-}
+enum { BLOCK = 32 };
 
 static float random_float(void)
 {
@@ -40,20 +25,6 @@ static void fill_random(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = random_float();
-}
-
-static void poison(void *p, size_t words)
-{
-    for (size_t i = 0; i < words; i++)
-        ((uint32_t *)p)[i] = POISON;
-}
-
-static void *room(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-
-    assert_non_null(p);
-    return p;
 }
 
 /* --- matrices ------------------------------------------------------------------------------------------------------------ */
