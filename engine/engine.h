@@ -43,9 +43,14 @@ enum gemm { GEMM_OWN, GEMM_OPENBLAS, GEMM_COUNT };
  * (float32 caches only). */
 enum attention { ATTENTION_FLASH, ATTENTION_NAIVE, ATTENTION_COUNT };
 
+/* How a device is given a decode step: all of its kernels as one graph that was recorded before, or each by a call of its own.
+ * Without a meaning on the CPU. */
+enum launch { LAUNCH_GRAPH, LAUNCH_EAGER, LAUNCH_COUNT };
+
 struct model_args {
     const char *source;  /* preset name, Hugging Face folder, or GGUF file */
-    const char *backend; /* "cpu", "ref", "null" */
+    const char *backend; /* "cpu", "cuda", "ref", "null" */
+    int device;          /* of the backend "cuda": which GPU, from 0 */
     int threads;         /* workers of the started team that the backend uses at most */
     enum dtype dtype;    /* of the matrices in memory, converted once at load: DTYPE_F32 to DTYPE_Q4_0 */
     enum gemm gemm;
@@ -60,11 +65,12 @@ struct model_info {
     char stored[96];                   /* how the weights are stored: "BF16", "Q4_K 86 %, Q6_K 14 %" */
     char dtype[16];                    /* of the matrices in memory: "float32", "bfloat16", "q8_0" */
     char tokenizer[160];               /* tokenizer_about, or why there is none */
-    char backend_about[160];           /* versions and levels of what computes */
+    char backend_about[256];           /* versions and levels of what computes */
     uint64_t parameters, weight_bytes; /* weight_bytes: in memory, as work.h counts them */
     uint64_t stored_bytes;             /* in the files; presets: 0 */
     uint64_t load_ns, tokenizer_ns;
-    char arithmetic[16]; /* in what products with matrices are computed: "f32", "bf16", "int8"; a roof has that name */
+    bool on_device;      /* computed by a device that works apart from the calling thread */
+    char arithmetic[16]; /* in what products with matrices are computed: "f32", "f16", "bf16", "int8"; a roof has that name */
     uint64_t peak_bytes; /* the process's largest resident size while weights and tokenizer were loaded; 0: not known */
 };
 
@@ -73,8 +79,15 @@ void model_close(struct model *m);
 const struct model_config *model_config(const struct model *m);
 const struct model_info *model_info(const struct model *m);
 
-/* In what attention over many queries is computed with a cache of that dtype: "f32" or "bf16". */
+/* In what attention over many queries is computed with a cache of that dtype: "f32", "f16" or "bf16". */
 const char *model_attention_arithmetic(const struct model *m, enum dtype kv_dtype);
+
+/* Why the backend of that name cannot compute so, as a sentence; NULL: it can. Asked before anything is opened. */
+const char *backend_refusal(const char *backend, enum dtype dtype, enum gemm gemm, enum dtype kv_dtype,
+                            enum attention attention);
+
+/* Bytes that weights and sessions of this model may still take where it computes; 0: not known. */
+double model_available_bytes(const struct model *m);
 
 /* Path of the i-th file that the model was read from, NULL past the last; presets have none. */
 const char *model_file(const struct model *m, int i);
@@ -93,6 +106,7 @@ struct session_args {
     int threads;         /* workers, at most the model's; 0: all of these */
     enum dtype kv_dtype; /* of cached keys and values: DTYPE_F32, DTYPE_F16 or DTYPE_BF16 */
     enum attention attention;
+    enum launch launch;
     bool kv_cache;            /* false: every step recomputes all tokens from scratch, as use_cache=False does */
     bool all_logits;          /* prefill computes the head for every position (tests); default the last only */
     bool ignore_eos;          /* no sequence ever ends: benchmarks want a fixed number of steps */
@@ -122,6 +136,8 @@ const int32_t *session_tokens(struct session *s, int sequence, int *n);
 bool session_ended(const struct session *s, int sequence);
 /* Logits of the last pass: [batch x beams][vocab], or [batch x beams][n][vocab] with all_logits. Valid until the next call. */
 const float *session_logits(struct session *s);
+/* Kernels, copies and sets that the last pass gave to a device; 0 on the CPU. */
+int session_launches(const struct session *s);
 /* Bytes allocated for keys and values. */
 size_t session_kv_bytes(const struct session *s);
 /* Copies keys (or values) of one position, decoded: [head_dim] floats. ERR_USAGE beyond session_kv_len, and without a cache

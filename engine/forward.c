@@ -48,11 +48,19 @@ static void walk_ops(void *ctx, int worker)
 int forward(struct backend *b, const struct pass *p, const struct engine_hooks *hooks, struct err *e)
 {
     bool hooked = hooks && (hooks->op_begin || hooks->op_end);
-    struct walk w = {.backend = b, .pass = p, .hooks = hooked ? hooks : NULL};
+    bool handed_over = b->ops->launches && !p->parts; /* times around ops would be those of calls, not of work */
+    struct walk w = {.backend = b, .pass = p, .hooks = hooked && !handed_over ? hooks : NULL};
 
     if (b->ops->together && !p->parts)
         b->ops->together(b, p, walk_ops, &w);
     else
         walk_ops(&w, 0);
     return b->ops->sync(b, e);
+}
+
+int forward_record(struct backend *b, const struct pass *step, struct err *e)
+{
+    struct walk w = {.backend = b, .pass = step};
+
+    return b->ops->record ? b->ops->record(b, step, walk_ops, &w, e) : 0;
 }

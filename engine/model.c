@@ -62,11 +62,34 @@ static void describe(struct model *m, const struct model_args *a)
     m->info.parameters = config_parameters(&m->config);
     m->info.weight_bytes = weights_bytes(&m->config, a->dtype);
     m->info.stored_bytes = s->bytes;
+    m->info.on_device = ops->launches != NULL;
     snprintf(m->info.format, sizeof m->info.format, "%s", s->ops->name);
     snprintf(m->info.weights, sizeof m->info.weights, "%s", s->about);
     snprintf(m->info.dtype, sizeof m->info.dtype, "%s", dtype_full_name(a->dtype));
     snprintf(m->info.arithmetic, sizeof m->info.arithmetic, "%s", ops->arithmetic(m->backend, a->dtype));
     source_dtypes(s, m->info.stored, sizeof m->info.stored);
+}
+
+/* Made where they are used, if that can be; else read into the host's memory and given to the backend. */
+static int take_weights(struct model *m, const struct model_args *a, struct err *e)
+{
+    struct source *s = m->source;
+    struct backend *b = m->backend;
+    bool made_in_place = s->ops == &source_preset && b->ops->synthesize;
+    int code = (made_in_place ? weights_plan : weights_alloc)(&m->weights, &m->config, a->dtype, e);
+
+    if (code < 0)
+        return err_wrap(e, "%s: weights", m->config.name);
+    m->weights.rope_factors = s->rope_factors;
+    s->rope_factors = NULL;
+    if (!made_in_place) {
+        code = s->ops->read(s, &m->weights, e);
+        if (code < 0 || !b->ops->prepare)
+            return code;
+    }
+    code = made_in_place ? b->ops->synthesize(b, &m->weights, &m->config, a->seed, e)
+                         : b->ops->prepare(b, &m->weights, &m->config, e);
+    return code < 0 ? err_wrap(e, "%s: weights", m->config.name) : 0;
 }
 
 static int load_weights(struct model *m, const struct model_args *a, struct err *e)
@@ -84,14 +107,7 @@ static int load_weights(struct model *m, const struct model_args *a, struct err 
     describe(m, a);
     if (a->plan_only)
         return 0;
-    code = weights_alloc(&m->weights, &m->config, a->dtype, e);
-    if (code < 0)
-        return err_wrap(e, "%s: weights", m->config.name);
-    m->weights.rope_factors = s->rope_factors;
-    s->rope_factors = NULL;
-    code = s->ops->read(s, &m->weights, e);
-    if (code == 0 && m->backend->ops->prepare)
-        code = m->backend->ops->prepare(m->backend, &m->weights, &m->config, e);
+    code = take_weights(m, a, e);
     m->info.load_ns = clock_ns() - start;
     return code;
 }
@@ -114,7 +130,7 @@ static int load_tokenizer(struct model *m, struct err *e)
 int model_open(struct model **out, const struct model_args *a, struct err *e)
 {
     struct model *m = calloc(1, sizeof *m);
-    struct backend_args backend = {.threads = a->threads, .gemm = a->gemm};
+    struct backend_args backend = {.threads = a->threads, .device = a->device, .gemm = a->gemm, .dtype = a->dtype};
     int code;
 
     if (!m)
@@ -163,6 +179,13 @@ const struct model_info *model_info(const struct model *m)
 const char *model_attention_arithmetic(const struct model *m, enum dtype kv_dtype)
 {
     return m->backend->ops->attention_arithmetic(m->backend, kv_dtype);
+}
+
+double model_available_bytes(const struct model *m)
+{
+    const struct backend_ops *ops = m->backend->ops;
+
+    return ops->available ? ops->available(m->backend) : 0;
 }
 
 const char *model_file(const struct model *m, int i)

@@ -67,6 +67,10 @@ int weights_alloc(struct weights *w, const struct model_config *c, enum dtype dt
 int weights_plan(struct weights *w, const struct model_config *c, enum dtype dtype, struct err *e);
 void weights_free(struct weights *w);
 
+/* The same layout from `base` on, which is somebody else's memory of w->bytes (a device's): all tensors then lie there. The
+ * mapping that weights_alloc took, if any, is given back; keeps rope_factors and shapes. */
+void weights_place(struct weights *w, const struct model_config *c, enum dtype dtype, void *base);
+
 /* Bytes of the parameters themselves: matrices in that dtype, positions and vectors in float32, no padding, a tied head once.
  */
 uint64_t weights_bytes(const struct model_config *c, enum dtype dtype);

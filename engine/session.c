@@ -150,14 +150,14 @@ static int check_args(const struct model *m, const struct session_args *a, struc
     const struct model_config *c = &m->config;
     int rows;
 
-    if (!m->weights.pages)
+    if (!m->weights.layers)
         return err_set(e, ERR_USAGE, "%s: opened for planning only", c->name);
     if (a->batch < 1 || a->capacity < 1 ||
         __builtin_mul_overflow(a->batch, a->sampling.beams > 1 ? a->sampling.beams : 1, &rows))
         return err_set(e, ERR_USAGE, "session: batch and capacity must be at least 1");
     if (a->capacity > c->context)
         return err_set(e, ERR_USAGE, "%s: %d tokens wanted, its context holds %d", c->name, a->capacity, c->context);
-    if (a->threads < 0 || a->threads > m->backend->threads)
+    if (a->threads < 0 || (a->threads > m->backend->threads && !m->backend->ops->launches))
         return err_set(e, ERR_USAGE, "session: %d threads wanted, the model was opened for %d", a->threads,
                        m->backend->threads);
     if (a->kv_dtype != DTYPE_F32 && a->kv_dtype != DTYPE_F16 && a->kv_dtype != DTYPE_BF16)
@@ -178,9 +178,42 @@ static void describe_passes(struct session *s)
     s->pass.tokens = a->capacity;
     s->pass.threads = a->threads ? a->threads : m->backend->threads;
     s->pass.attention = a->attention;
+    s->pass.launch = a->launch;
     s->pass.all_logits = a->all_logits;
     s->pass.parts = a->hooks.parts ? &a->hooks : NULL;
     kvcache_shape(&s->pass.kv, &m->config, s->rows, a->capacity, a->kv_cache, a->kv_dtype);
+}
+
+/* The angles of every position, made here and kept where the passes read them. */
+static int put_angles(struct session *s, struct err *e)
+{
+    const struct model *m = s->model;
+    const struct room *cosines = &s->room[ROOM_ROPE_COS], *sines = &s->room[ROOM_ROPE_SIN];
+
+    if (cosines->bytes == 0)
+        return 0;
+    float *made = malloc(cosines->bytes + sines->bytes);
+    if (!made)
+        return err_set(e, ERR_MEMORY, "session: out of memory for %d positions", s->args.capacity);
+    float *made_sines = made + cosines->bytes / sizeof *made;
+    rope_table(made, made_sines, &m->config, m->weights.rope_factors, s->args.capacity);
+    m->backend->ops->put(m->backend, cosines->data, made, cosines->bytes);
+    m->backend->ops->put(m->backend, sines->data, made_sines, sines->bytes);
+    free(made);
+    return 0;
+}
+
+/* What the backend needs beside the session's own memory, and its decode step, where the backend replays that. */
+static int prepare_backend(struct session *s, struct err *e)
+{
+    struct backend *b = s->model->backend;
+    int code = b->ops->reserve(b, &s->pass, e);
+
+    if (code < 0 || !s->args.kv_cache || s->args.launch != LAUNCH_GRAPH || s->pass.parts)
+        return code;
+    struct pass step = s->pass;
+    step.tokens = 1;
+    return forward_record(b, &step, e);
 }
 
 /* A choice that nobody sees, so that no step meets the chooser's memory for the first time. */
@@ -214,9 +247,9 @@ int session_open(struct session **out, struct model *m, const struct session_arg
     if (code < 0)
         goto fail;
     assign_rooms(s);
-    if (c->position == POSITION_ROTARY)
-        rope_table(s->room[ROOM_ROPE_COS].data, s->room[ROOM_ROPE_SIN].data, c, m->weights.rope_factors, a->capacity);
-    code = m->backend->ops->reserve(m->backend, &s->pass, e);
+    code = put_angles(s, e);
+    if (code == 0)
+        code = prepare_backend(s, e);
     if (code < 0)
         goto fail;
     warm_chooser(s);
@@ -232,6 +265,8 @@ void session_close(struct session *s)
     if (!s)
         return;
     struct backend *b = s->model->backend;
+    if (b->ops->forget)
+        b->ops->forget(b, &s->pass);
     for (int i = 0; i < ROOM_COUNT; i++)
         if (s->room[i].data)
             (i >= ROOM_HISTORY ? host_release : b->ops->release)(b, s->room[i].data, s->room[i].bytes);
@@ -417,6 +452,13 @@ int session_kv_read(struct session *s, bool values, int layer, int sequence, int
     b->ops->get(b, stored, (const char *)(values ? kv->v : kv->k) + at, dtype_bytes(kv->dtype, n));
     dtype_decode(kv->dtype, out, stored, n);
     return 0;
+}
+
+int session_launches(const struct session *s)
+{
+    const struct backend *b = s->model->backend;
+
+    return b->ops->launches ? b->ops->launches(b) : 0;
 }
 
 size_t session_kv_bytes(const struct session *s)

@@ -238,6 +238,16 @@ int weights_alloc(struct weights *w, const struct model_config *c, enum dtype dt
     return 0;
 }
 
+void weights_place(struct weights *w, const struct model_config *c, enum dtype dtype, void *base)
+{
+    struct arena places = {.base = (uintptr_t)base, .dtype = dtype};
+
+    if (w->pages)
+        pages_free(w->pages, w->bytes);
+    w->pages = NULL;
+    place_all(w, c, &places);
+}
+
 void weights_free(struct weights *w)
 {
     if (w->pages)

@@ -9,7 +9,8 @@
 #include "team.h"
 #include "text.h"
 
-const struct backend_ops *const backends[] = {&backend_cpu, &backend_ref, &backend_null, NULL};
+const struct backend_ops *const backends[] = {&backend_cpu, &backend_cuda, &backend_ref, &backend_null, NULL};
+
 int backend_open(struct backend **out, const char *name, const struct backend_args *a, struct err *e)
 {
     enum { BACKENDS_MAX = 8 };
@@ -21,7 +22,8 @@ int backend_open(struct backend **out, const char *name, const struct backend_ar
         const char *before = n == 0 ? "" : backends[n + 1] ? ", " : " and ";
         names[n] = backends[n]->name;
         if (strcmp(names[n], name) == 0) {
-            int code = backends[n]->open(out, a, e);
+            const char *why = backend_refusal(name, a->dtype, a->gemm, DTYPE_F32, ATTENTION_FLASH);
+            int code = why ? err_set(e, ERR_USAGE, "%s", why) : backends[n]->open(out, a, e);
             if (code == 0)
                 (*out)->threads = a->threads > 1 ? a->threads : 1;
             return code;
@@ -31,6 +33,15 @@ int backend_open(struct backend **out, const char *name, const struct backend_ar
     const char *near = text_nearest(name, names, n);
     return err_set(e, ERR_USAGE, "--backend %s: no such backend%s%s%s; there are %s", name, near ? "; did you mean '" : "",
                    near ? near : "", near ? "'?" : "", list);
+}
+
+const char *backend_refusal(const char *backend, enum dtype dtype, enum gemm gemm, enum dtype kv_dtype,
+                            enum attention attention)
+{
+    for (size_t i = 0; backends[i]; i++)
+        if (strcmp(backends[i]->name, backend) == 0 && backends[i]->refuses)
+            return backends[i]->refuses(dtype, gemm, kv_dtype, attention);
+    return NULL;
 }
 
 void *host_alloc(struct backend *b, size_t bytes, struct err *e)
@@ -53,6 +64,12 @@ void host_get(struct backend *b, void *host, const void *from, size_t bytes)
 {
     (void)b;
     memcpy(host, from, bytes);
+}
+
+void host_put(struct backend *b, void *to, const void *host, size_t bytes)
+{
+    (void)b;
+    memcpy(to, host, bytes);
 }
 
 const char *float32_arithmetic(const struct backend *b, enum dtype d)

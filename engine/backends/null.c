@@ -70,6 +70,7 @@ const struct backend_ops backend_null = {
     .alloc = host_alloc,
     .release = host_release,
     .get = host_get,
+    .put = host_put,
     .embed = null_pass,
     .qkv = null_layer,
     .attention = null_layer,

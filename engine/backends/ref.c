@@ -291,6 +291,7 @@ const struct backend_ops backend_ref = {
     .alloc = host_alloc,
     .release = host_release,
     .get = host_get,
+    .put = host_put,
     .embed = ref_embed,
     .qkv = ref_qkv,
     .attention = ref_attention,

@@ -11,6 +11,7 @@ static const char *const strategies[] = {"greedy", "sample", "top_k", "top_p", "
 static const char *const dtypes[] = {"f32", "f16", "bf16", "q8_0", "q4_0", NULL}; /* in the order of enum dtype */
 static const char *const gemms[] = {"own", "openblas", NULL};
 static const char *const attentions[] = {"flash", "naive", NULL};
+static const char *const launches[] = {"graph", "eager", NULL};
 
 enum { TOKENS_MAX = 1 << 20, BATCH_MAX = 4096, THREADS_MAX = 4096, KV_DTYPES = 3 };
 static const char *const kv_dtypes[KV_DTYPES + 1] = {"f32", "f16", "bf16", NULL};
@@ -26,10 +27,11 @@ const struct axis_spec axes[AXIS_COUNT] = {
     [AXIS_THREADS] = {.name = "threads", .section = "engine", .zero = "all", .least = 1, .most = THREADS_MAX},
     [AXIS_GEMM] = {.name = "gemm", .section = "engine", .words = gemms},
     [AXIS_ATTENTION] = {.name = "attention", .section = "engine", .words = attentions},
+    [AXIS_LAUNCH] = {.name = "launch", .section = "engine", .words = launches},
 };
 
-const char *const axis_names[AXIS_COUNT] = {"kv_cache", "batch",    "prompt_tokens", "new_tokens", "strategy",
-                                            "dtype",    "kv_dtype", "threads",       "gemm",       "attention"};
+const char *const axis_names[AXIS_COUNT] = {"kv_cache", "batch",   "prompt_tokens", "new_tokens", "strategy", "dtype",
+                                            "kv_dtype", "threads", "gemm",          "attention",  "launch"};
 
 int axis_find(const char *name)
 {

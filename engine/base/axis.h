@@ -19,6 +19,7 @@ enum axis {
     AXIS_THREADS,
     AXIS_GEMM,      /* enum gemm */
     AXIS_ATTENTION, /* enum attention */
+    AXIS_LAUNCH,    /* enum launch */
     AXIS_COUNT
 };
 

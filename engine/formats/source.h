@@ -50,6 +50,13 @@ const char *source_dtypes(const struct source *s, char *buf, size_t size);
  * logits finite, spread, without ties. */
 void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t seed);
 
+/* What these are made of: element i = row x cols + column of a tensor is offset + scale * triangle(i), where a pair of elements
+ * shares the 64 bits of mix(key + i), i even, the even one taking the low 32; a triangle is the sum of two 16-bit halves, less
+ * 65535 (synthetic.c). The offset is 0, or the scale a power of two: then a fused multiply-add rounds as two steps do. A vector
+ * is a matrix of one row. The first answer that is not 0 stops the walk and is returned. */
+typedef int (*synthetic_visitor)(void *ctx, const struct matrix *m, uint64_t key, float offset, float scale);
+int synthetic_visit(const struct weights *w, const struct model_config *c, uint64_t seed, synthetic_visitor visit, void *ctx);
+
 /* A model written out so that reading it back gives the same weights (bit for bit in F32, else after one rounding), and other
  * programs can load it. tokenizer: NULL or a byte-level BPE, written with it. A folder is created when missing; files of that
  * name are replaced, others stay. ERR_USAGE where the weights are not held in float32, and where dtype cannot be written. */

@@ -32,13 +32,15 @@ static const double triangle_deviation = 26754.98; /* sqrt((2^32 - 1) / 6) */
 
 static const double gain_position = 0.5, gain_qkv = 2, gain_out = 2, gain_up = 2, gain_down = 4;
 
+/* A walk over the tensors. */
 struct stream {
     uint64_t seed;
     uint64_t tensor; /* number of tensors begun */
+    synthetic_visitor visit;
+    void *ctx;
+    int answer; /* the first that is not 0 sticks, so that the list of tensors stays a plain list */
 };
 
-/* What a tensor's elements are: offset + scale * triangle. The offset is 0, or the scale a power of two: then a fused
- * multiply-add rounds as two steps do. */
 struct spread {
     uint64_t key;
     float offset, scale;
@@ -78,66 +80,82 @@ static void fill_row(const struct spread *s, const struct matrix *m, int row)
     }
 }
 
-static void fill(struct stream *s, const struct matrix *m, float offset, float scale)
+static int fill(void *unused, const struct matrix *m, uint64_t key, float offset, float scale)
 {
-    struct spread spread = {mix(s->seed ^ mix(s->tensor++)), offset, scale};
+    struct spread spread = {key, offset, scale};
 
-    if (!m->data) /* counted all the same: a tensor's values do not depend on which others there are */
-        return;
+    (void)unused;
 #pragma omp parallel for schedule(static) if ((size_t)m->rows * (size_t)m->cols > SMALL)
     for (int row = 0; row < m->rows; row++)
         fill_row(&spread, m, row);
-}
-
-static void fill_vector(struct stream *s, float *out, int n, float offset, float scale)
-{
-    struct matrix row = {.data = out, .dtype = DTYPE_F32, .rows = 1, .cols = n, .row_bytes = (size_t)n * sizeof *out};
-
-    fill(s, &row, offset, scale);
-}
-
-/* Elements of standard deviation gain / sqrt(columns). IEEE 754 leaves no choice in the rounding of sqrt and division. */
-static void fill_matrix(struct stream *s, const struct matrix *m, double gain)
-{
-    fill(s, m, 0, (float)(gain / (sqrt((double)m->cols) * triangle_deviation)));
-}
-
-static void fill_norm(struct stream *s, float *out, int n)
-{
-    fill_vector(s, out, n, 1, 0x1p-18f); /* 1 +- 0.25 */
-}
-
-static void fill_bias(struct stream *s, float *out, int n)
-{
-    fill_vector(s, out, n, 0, 0x1p-20f); /* +- 0.06 */
+    return 0;
 }
 
 void synthetic_fill(struct weights *w, const struct model_config *c, uint64_t seed)
 {
-    struct stream s = {.seed = seed};
+    synthetic_visit(w, c, seed, fill, NULL);
+}
+
+/* --- what each tensor is made of ----------------------------------------------------------------------------------------- */
+
+static void show(struct stream *s, const struct matrix *m, float offset, float scale)
+{
+    uint64_t key = mix(s->seed ^ mix(s->tensor++));
+
+    if (m->data && s->answer == 0) /* counted all the same: a tensor's values do not depend on which others there are */
+        s->answer = s->visit(s->ctx, m, key, offset, scale);
+}
+
+static void show_vector(struct stream *s, float *data, int n, float offset, float scale)
+{
+    struct matrix row = {.data = data, .dtype = DTYPE_F32, .rows = 1, .cols = n, .row_bytes = (size_t)n * sizeof *data};
+
+    show(s, &row, offset, scale);
+}
+
+/* Elements of standard deviation gain / sqrt(columns). IEEE 754 leaves no choice in the rounding of sqrt and division. */
+static void show_matrix(struct stream *s, const struct matrix *m, double gain)
+{
+    show(s, m, 0, (float)(gain / (sqrt((double)m->cols) * triangle_deviation)));
+}
+
+static void show_norm(struct stream *s, float *data, int n)
+{
+    show_vector(s, data, n, 1, 0x1p-18f); /* 1 +- 0.25 */
+}
+
+static void show_bias(struct stream *s, float *data, int n)
+{
+    show_vector(s, data, n, 0, 0x1p-20f); /* +- 0.06 */
+}
+
+int synthetic_visit(const struct weights *w, const struct model_config *c, uint64_t seed, synthetic_visitor visit, void *ctx)
+{
+    struct stream s = {.seed = seed, .visit = visit, .ctx = ctx};
     double residual = 1 / sqrt(2.0 * c->layers);
 
-    fill_matrix(&s, &w->embed, 1);
-    fill_matrix(&s, &w->position, gain_position);
+    show_matrix(&s, &w->embed, 1);
+    show_matrix(&s, &w->position, gain_position);
     for (int i = 0; i < c->layers; i++) {
-        struct layer_weights *l = &w->layers[i];
-        fill_norm(&s, l->norm1_w, c->d_model);
-        fill_bias(&s, l->norm1_b, c->d_model);
-        fill_matrix(&s, &l->qkv, gain_qkv);
-        fill_bias(&s, l->qkv_b, l->qkv.rows);
-        fill_matrix(&s, &l->out, gain_out * residual);
-        fill_bias(&s, l->out_b, c->d_model);
-        fill_norm(&s, l->norm2_w, c->d_model);
-        fill_bias(&s, l->norm2_b, c->d_model);
-        fill_matrix(&s, &l->up, gain_up);
-        fill_bias(&s, l->up_b, l->up.rows);
-        fill_matrix(&s, &l->down, gain_down * residual);
-        fill_bias(&s, l->down_b, c->d_model);
+        const struct layer_weights *l = &w->layers[i];
+        show_norm(&s, l->norm1_w, c->d_model);
+        show_bias(&s, l->norm1_b, c->d_model);
+        show_matrix(&s, &l->qkv, gain_qkv);
+        show_bias(&s, l->qkv_b, l->qkv.rows);
+        show_matrix(&s, &l->out, gain_out * residual);
+        show_bias(&s, l->out_b, c->d_model);
+        show_norm(&s, l->norm2_w, c->d_model);
+        show_bias(&s, l->norm2_b, c->d_model);
+        show_matrix(&s, &l->up, gain_up);
+        show_bias(&s, l->up_b, l->up.rows);
+        show_matrix(&s, &l->down, gain_down * residual);
+        show_bias(&s, l->down_b, c->d_model);
     }
-    fill_norm(&s, w->norm_w, c->d_model);
-    fill_bias(&s, w->norm_b, c->d_model);
+    show_norm(&s, w->norm_w, c->d_model);
+    show_bias(&s, w->norm_b, c->d_model);
     if (!c->tied_head)
-        fill_matrix(&s, &w->head, 1);
+        show_matrix(&s, &w->head, 1);
+    return s.answer;
 }
 
 /* --- as a source --------------------------------------------------------------------------------------------------------- */

@@ -428,6 +428,7 @@ const struct backend_ops backend_cpu = {
     .alloc = host_alloc,
     .release = host_release,
     .get = host_get,
+    .put = host_put,
     .embed = cpu_embed,
     .qkv = cpu_qkv,
     .attention = cpu_attention,
