@@ -82,8 +82,8 @@ static const struct area areas[DOCTOR_AREAS] = {
                         "there are meters, which this user may not read", "no energy meter", ""}},
     [DOCTOR_GPU] = {"gpu",
                     doctor_gpu,
-                    {"a GPU, its driver and toolkit, and the right to use them", "a GPU and its driver without a toolkit",
-                     "a GPU whose driver does not let this process in", "a GPU without a driver", "no NVIDIA GPU"}},
+                    {"a GPU that computes here, and its counters", "a GPU that computes here, without its counters",
+                     "a GPU that this program does not get to", "a GPU without a driver", "no NVIDIA GPU"}},
     [DOCTOR_SOFTWARE] = {"software", doctor_software, {"", "", "", "", "listed, not graded"}},
 };
 

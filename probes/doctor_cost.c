@@ -32,7 +32,7 @@ int doctor_figure(double *out, const char *roof, int threads, struct err *e)
         index++;
     if (index == roof_count)
         return err_set(e, ERR_USAGE, "there is no roof '%s'", roof);
-    int code = roofs_open(&r, threads, BUDGET_MS, e);
+    int code = roofs_open(&r, -1, threads, BUDGET_MS, e);
     if (code == 0 && (code = roofs_measure(r, index, &taken, e)) == 0)
         *out = taken.value;
     roofs_close(r);

@@ -239,4 +239,5 @@ const struct probe_ops probe_papi = {
     .end = papi_end,
     .plausible = papi_plausible,
     .close = papi_close,
+    .for_device = "cupti trace",
 };

@@ -10,6 +10,7 @@
 
 struct metric_text {
     const char *name, *unit, *about;
+    bool state; /* a clock, a share, a peak, a level: not to be added up over stretches of work */
 };
 
 static const struct metric_text metrics[METRIC_COUNT] = {
@@ -31,6 +32,28 @@ static const struct metric_text metrics[METRIC_COUNT] = {
     [METRIC_CPU_NS] = {"cpu_ns", "ns", "user and system time of the process, all threads"},
     [METRIC_ENERGY_J] = {"energy_j", "J", "energy of the CPU packages, other processes' included"},
     [METRIC_ENERGY_DRAM_J] = {"energy_dram_j", "J", "energy of the memory modules, other processes' included"},
+    [METRIC_FLOPS_F16] = {"flops_f16", "FLOP", "floating-point operations in half precision outside the tensor cores"},
+    [METRIC_FLOPS_TENSOR] = {"flops_tensor", "FLOP", "floating-point operations of the tensor cores, a multiply-add is 2"},
+    [METRIC_L2_BYTES] = {"l2_bytes", "B", "all bytes through the GPU's L2 cache"},
+    [METRIC_L1_BYTES] = {"l1_bytes", "B", "all bytes through the GPU's L1 caches"},
+    [METRIC_GPU_NS] = {"gpu_ns", "ns", "from the first to the last work of the bracket, by the GPU's own clock"},
+    [METRIC_GPU_BUSY_NS] = {"gpu_busy_ns", "ns", "of gpu_ns, while some kernel, copy or set ran"},
+    [METRIC_KERNELS] = {"kernels", "", "kernels, copies and sets that the GPU ran"},
+    [METRIC_GPU_HZ] = {"gpu_hz", "Hz", "clock of the GPU's multiprocessors", true},
+    [METRIC_GPU_DRAM_HZ] = {"gpu_dram_hz", "Hz", "clock of the GPU's memory, mean", true},
+    [METRIC_PEAK_DRAM_BPS] = {"peak_dram_bps", "B/s", "what the GPU's memory could move at that clock, in theory", true},
+    [METRIC_PEAK_TENSOR_FLOPS] = {"peak_tensor_flops", "FLOP/s", "what the tensor cores could compute at that clock, in theory",
+                                  true},
+    [METRIC_SM_ACTIVE] = {"sm_active", "share", "of the time, multiprocessors with work", true},
+    [METRIC_WARPS_ACTIVE] = {"warps_active", "share", "warps that are there, of those that would fit", true},
+    [METRIC_TENSOR_ACTIVE] = {"tensor_active", "share", "of the time, tensor cores at work", true},
+    [METRIC_DRAM_ACTIVE] = {"dram_active", "share", "memory at work, of its peak", true},
+    [METRIC_GPU_ENERGY_J] = {"gpu_energy_j", "J", "energy of the GPU's board, other processes' included"},
+    [METRIC_GPU_POWER_W] = {"gpu_power_w", "W", "power of the GPU's board at the end of the bracket", true},
+    [METRIC_GPU_UTILIZATION] = {"gpu_utilization", "share", "of the driver's last sample period, while a kernel ran", true},
+    [METRIC_GPU_MEMORY_BYTES] = {"gpu_memory_bytes", "B", "memory in use on the GPU, other processes' included", true},
+    [METRIC_GPU_TEMPERATURE_C] = {"gpu_temperature_c", "C", "temperature of the GPU", true},
+    [METRIC_GPU_SLOWED] = {"gpu_slowed", "bits", "why the GPU's clock is below its maximum: NVML's bits of reasons", true},
 };
 
 static const char *const provenances[PROVENANCE_COUNT] = {
@@ -54,12 +77,18 @@ const char *metric_about(enum metric m)
     return metrics[m].about;
 }
 
+bool metric_adds(enum metric m)
+{
+    return !metrics[m].state;
+}
+
 const char *provenance_name(enum provenance p)
 {
     return provenances[p];
 }
 
-const struct probe_ops *const probes[] = {&probe_null, &probe_clock, &probe_rusage, &probe_papi, &probe_rapl, NULL};
+const struct probe_ops *const probes[] = {&probe_null,  &probe_clock, &probe_rusage, &probe_papi, &probe_rapl,
+                                          &probe_cupti, &probe_trace, &probe_pm,     &probe_nvml, NULL};
 
 const struct probe_ops *probe_find(const char *name, struct err *e)
 {

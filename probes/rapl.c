@@ -308,4 +308,5 @@ const struct probe_ops probe_rapl = {
     .end = rapl_end,
     .plausible = rapl_plausible,
     .close = rapl_close,
+    .for_device = "nvml",
 };

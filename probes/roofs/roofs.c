@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The roofs of a run: a few jobs, each with a budget; the best repetition over all variants of the kernel is the roof. Kept
- * between rounds: the memory. Non-temporal stores have no read-for-ownership, and usually win copy and triad. */
+ * between rounds: the memory. Non-temporal stores have no read-for-ownership, and usually win copy and triad. A GPU's are the
+ * plug-in's business; the table at the bottom is of both. */
 #include "roofs.h"
 
 #include <cblas.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "gpu.h"
 #include "jobs.h"
 #include "team.h"
 #include "text.h"
@@ -20,7 +22,10 @@ enum {
 };
 
 struct roofs {
-    int threads, budget_ms;
+    int budget_ms;
+    const struct gpu_plugin *gpu; /* whose roofs these are, with what it needs for them; NULL: the CPU's, from here on */
+    void *on_gpu;
+    int threads;
     enum isa isa;
     struct caches caches;
     struct roof_area area;
@@ -113,24 +118,21 @@ static void describe(const struct roofs *r, const struct roof_job *job, char *ho
                  job->stream->how);
 }
 
-/* In the order of roof_specs. */
+/* In the order of roof_specs; NULL: no roof of a CPU. */
 static int (*const plans[])(const struct roofs *r, struct roof_job *job, struct err *e) = {
-    plan_fma, plan_gemm, plan_bf16, plan_int8, plan_dram_read, plan_copy, plan_triad, plan_l1, plan_l2, plan_l3,
+    plan_fma,  plan_gemm,  NULL,    NULL,    NULL,    plan_bf16, plan_int8, plan_dram_read,
+    plan_copy, plan_triad, plan_l1, plan_l2, plan_l3, NULL,      NULL,
 };
 
 /* The variants take turns until the budget is spent, so that what else happens on the machine hits them alike. */
-int roofs_measure(struct roofs *r, int index, struct roof *out, struct err *e)
+static int measure_on_cpu(struct roofs *r, int index, struct roof *out, struct err *e)
 {
     struct roof_job job[2 * ROOF_VARIANTS];
+    const int variants = plans[index](r, job, e);
     int done = 0;
 
-    if (index < 0 || index >= roof_count)
-        return err_set(e, ERR_USAGE, "roof %d: there are %d", index, roof_count);
-    const int variants = plans[index](r, job, e);
-    if (variants < 0) {
-        err_wrap(e, "%s", roof_specs[index].name);
+    if (variants < 0)
         return variants;
-    }
     *out = (struct roof){.spec = &roof_specs[index]};
     const uint64_t deadline = clock_ns() + (uint64_t)r->budget_ms * 1000000;
     for (; done < LEAST_REPETITIONS || done < variants || clock_ns() < deadline; done++) {
@@ -149,32 +151,64 @@ int roofs_measure(struct roofs *r, int index, struct roof *out, struct err *e)
     return 0;
 }
 
-int roofs_open(struct roofs **out, int threads, int budget_ms, struct err *e)
+int roofs_measure(struct roofs *r, int index, struct roof *out, struct err *e)
 {
-    struct roofs *r = NULL;
-    const int team = team_size(); /* not what the pinned main thread may use: its CPU mask says 1 */
     int code;
+
+    if (index < 0 || index >= roof_count)
+        return err_set(e, ERR_USAGE, "roof %d: there are %d", index, roof_count);
+    if (!(roof_specs[index].of & (r->gpu ? ROOF_OF_GPU : ROOF_OF_CPU)))
+        code = err_set(e, ERR_ABSENT, "a %s has no such roof", r->gpu ? "GPU" : "CPU");
+    else if (r->gpu)
+        code = r->gpu->roofs_measure(r->on_gpu, &roof_specs[index], r->budget_ms, out, e);
+    else
+        code = measure_on_cpu(r, index, out, e);
+    if (code < 0)
+        err_wrap(e, "%s", roof_specs[index].name);
+    return code;
+}
+
+static int open_on_gpu(struct roofs *r, int device, struct err *e)
+{
+    const struct gpu_plugin *gpu = gpu_plugin(e);
+
+    if (!gpu)
+        return ERR_ABSENT;
+    const int code = gpu->roofs_open(&r->on_gpu, device, e);
+    if (code == 0)
+        r->gpu = gpu;
+    return code;
+}
+
+static int open_on_cpu(struct roofs *r, int threads, struct err *e)
+{
+    const int team = team_size(); /* not what the pinned main thread may use: its CPU mask says 1 */
 
     if (threads < 1 || threads > team)
         return err_set(e, ERR_USAGE, "roofs of %d threads: the team has %d", threads, team);
-    if (budget_ms < 1)
-        return err_set(e, ERR_USAGE, "roofs: a budget of %d ms: at least 1 is needed", budget_ms);
-    r = calloc(1, sizeof *r);
-    if (!r)
-        return err_set(e, ERR_MEMORY, "roofs: out of memory");
     r->threads = threads;
-    r->budget_ms = budget_ms;
-    if ((code = isa_choose(&r->isa, e)) < 0)
-        goto fail;
+    const int code = isa_choose(&r->isa, e);
+    if (code < 0)
+        return code;
     caches_find(&r->caches);
     openblas_set_num_threads(1); /* each worker calls it for itself */
     const size_t part = roof_part_bytes(&r->caches, threads, MEMORY_SHARE * (team < BESIDE_MOST ? team : BESIDE_MOST));
-    if ((code = area_open(&r->area, ROOF_PAGES_HUGE, threads, part, part, e)) < 0)
-        goto fail;
-    *out = r;
-    return 0;
-fail:
-    roofs_close(r);
+    return area_open(&r->area, ROOF_PAGES_HUGE, threads, part, part, e);
+}
+
+int roofs_open(struct roofs **out, int device, int threads, int budget_ms, struct err *e)
+{
+    if (budget_ms < 1)
+        return err_set(e, ERR_USAGE, "roofs: a budget of %d ms: at least 1 is needed", budget_ms);
+    struct roofs *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_set(e, ERR_MEMORY, "roofs: out of memory");
+    r->budget_ms = budget_ms;
+    const int code = device >= 0 ? open_on_gpu(r, device, e) : open_on_cpu(r, threads, e);
+    if (code < 0)
+        roofs_close(r);
+    else
+        *out = r;
     return code;
 }
 
@@ -182,21 +216,35 @@ void roofs_close(struct roofs *r)
 {
     if (!r)
         return;
+    if (r->gpu)
+        r->gpu->roofs_close(r->on_gpu);
     area_close(&r->area);
     free(r);
 }
 
+enum { OF_BOTH = ROOF_OF_CPU | ROOF_OF_GPU };
+
 const struct roof_spec roof_specs[] = {
-    {"f32 fma", ROOF_COMPUTE, "registers", "single-precision multiply-adds on registers alone", true},
-    {"f32 gemm", ROOF_COMPUTE, "registers", "the best single-precision matrix product of the BLAS library", true},
-    {"bf16 dot", ROOF_COMPUTE, "registers", "dot products of bfloat16, summed in single precision, on registers alone", false},
-    {"int8 dot", ROOF_COMPUTE, "registers", "dot products of 8-bit integers, summed in 32 bits, on registers alone", false},
-    {"dram read", ROOF_BANDWIDTH, "dram", "reading memory; the roof of decoding", true},
-    {"dram copy", ROOF_BANDWIDTH, "dram", "a = b: bytes read and written", false},
-    {"dram triad", ROOF_BANDWIDTH, "dram", "a = b + s c: bytes read and written", false},
-    {"l1 read", ROOF_BANDWIDTH, "l1", "reading half of the first-level data cache", false},
-    {"l2 read", ROOF_BANDWIDTH, "l2", "reading half of the second-level cache", false},
-    {"l3 read", ROOF_BANDWIDTH, "l3", "reading a part of the third-level cache, shared by the workers", false},
+    {"f32 fma", ROOF_COMPUTE, "registers", ROOF_OF_CPU, "single-precision multiply-adds on registers alone", true},
+    {"f32 gemm", ROOF_COMPUTE, "registers", OF_BOTH, "the best single-precision matrix product of the library", true},
+    {"tf32 gemm", ROOF_COMPUTE, "registers", ROOF_OF_GPU, "the same with its inputs rounded to 19 bits for the tensor cores",
+     false},
+    {"f16 gemm", ROOF_COMPUTE, "registers", ROOF_OF_GPU, "the best product of half-precision matrices, summed in single",
+     false},
+    {"bf16 gemm", ROOF_COMPUTE, "registers", ROOF_OF_GPU, "the best product of bfloat16 matrices, summed in single", false},
+    {"bf16 dot", ROOF_COMPUTE, "registers", ROOF_OF_CPU,
+     "dot products of bfloat16, summed in single precision, on registers alone", false},
+    {"int8 dot", ROOF_COMPUTE, "registers", ROOF_OF_CPU,
+     "dot products of 8-bit integers, summed in 32 bits, on registers alone", false},
+    {"dram read", ROOF_BANDWIDTH, "dram", OF_BOTH, "reading memory; the roof of decoding", true},
+    {"dram copy", ROOF_BANDWIDTH, "dram", OF_BOTH, "a = b: bytes read and written", false},
+    {"dram triad", ROOF_BANDWIDTH, "dram", ROOF_OF_CPU, "a = b + s c: bytes read and written", false},
+    {"l1 read", ROOF_BANDWIDTH, "l1", ROOF_OF_CPU, "reading half of the first-level data cache", false},
+    {"l2 read", ROOF_BANDWIDTH, "l2", OF_BOTH, "reading a part of the second-level cache", false},
+    {"l3 read", ROOF_BANDWIDTH, "l3", ROOF_OF_CPU, "reading a part of the third-level cache, shared by the workers", false},
+    {"launch graph", ROOF_LAUNCH, "launch", ROOF_OF_GPU, "kernels that do nothing, one after another in a recorded graph",
+     true},
+    {"launch eager", ROOF_LAUNCH, "launch", ROOF_OF_GPU, "kernels that do nothing, one after another, a call each", true},
 };
 const int roof_count = sizeof roof_specs / sizeof roof_specs[0];
 _Static_assert(sizeof roof_specs / sizeof roof_specs[0] == sizeof plans / sizeof plans[0], "one plan for each roof");
