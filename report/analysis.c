@@ -47,10 +47,14 @@ static const struct {
     {"claims", "SELECT spec AS \"spec{}\", result, text, evidence FROM claim WHERE run = ?1 ORDER BY ordinal"},
 };
 
+static const char *roof_unit(const struct rows_roof *roof)
+{
+    return strcmp(roof->kind, "compute") == 0 ? "FLOP/s" : strcmp(roof->kind, "launch") == 0 ? "kernels/s" : "B/s";
+}
+
 static json_t *roof_json(struct document *d, const struct rows_roof *roof)
 {
     struct verdict_roof v = figures_roof(roof, roof->name);
-    bool compute = roof->kind[0] == 'c';
     json_t *rounds = json_array();
 
     for (int i = 0; i < roof->rounds; i++)
@@ -58,9 +62,9 @@ static json_t *roof_json(struct document *d, const struct rows_roof *roof)
                         json_pack("{s:i, s:o}", "round", roof->round[i].round, "value", document_number(roof->round[i].value)));
     return json_pack("{s:o, s:s, s:s, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "name",
                      document_text(roof->name, strlen(roof->name)), "kind", roof->kind, "level", roof->level, "threads",
-                     roof->threads, "unit", compute ? "FLOP/s" : "B/s", "value", document_number(v.value), "lo",
-                     document_number(v.lo), "hi", document_number(v.hi), "n", roof->rounds, "how",
-                     document_text(roof->how, strlen(roof->how)), "rounds", rounds);
+                     roof->threads, "unit", roof_unit(roof), "value", document_number(v.value), "lo", document_number(v.lo),
+                     "hi", document_number(v.hi), "n", roof->rounds, "how", document_text(roof->how, strlen(roof->how)),
+                     "rounds", rounds);
 }
 
 static json_t *roofs_json(struct document *d)
@@ -72,17 +76,17 @@ static json_t *roofs_json(struct document *d)
     return out;
 }
 
-/* In float32 with all of the run's threads; other trials have ridges of their own, in their verdicts. */
+/* Of the run as a whole; trials that compute otherwise have ridges of their own, in their verdicts. */
 static json_t *ridge_json(const struct rows *r)
 {
-    double peak = figures_roof(rows_find_roof(r, FIGURES_F32_ROOF, r->threads), "").value;
+    const char *compute = figures_run_roof(r);
+    double peak = figures_roof(rows_find_roof(r, compute, r->threads), "").value;
     double bandwidth = figures_roof(rows_find_roof(r, FIGURES_BANDWIDTH_ROOF, r->threads), "").value;
 
     if (!isfinite(peak / bandwidth))
         return json_null();
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "compute", FIGURES_F32_ROOF, "bandwidth", FIGURES_BANDWIDTH_ROOF,
-                     "peak_flops", document_number(peak), "peak_bps", document_number(bandwidth), "ai",
-                     document_number(peak / bandwidth));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "compute", compute, "bandwidth", FIGURES_BANDWIDTH_ROOF, "peak_flops",
+                     document_number(peak), "peak_bps", document_number(bandwidth), "ai", document_number(peak / bandwidth));
 }
 
 static const char *const phases[] = {"prefill", "decode"};
@@ -97,6 +101,17 @@ static json_t *axes_json(struct document *d)
                         json_pack("{s:s, s:o}", "name", axes[a].name, "usual",
                                   document_axis((enum axis)a, rows_usual(&d->rows, (enum axis)a))));
     return out;
+}
+
+/* The GPU that computed, null where none did. */
+static json_t *device_json(struct document *d)
+{
+    json_t *fact;
+
+    if (!d->rows.device)
+        return json_null();
+    fact = document_query_one(d, "SELECT value AS name FROM machine WHERE run = ?1 AND key = 'GPU'", d->rows.run);
+    return json_is_null(fact) ? json_pack("{s:n}", "name") : fact;
 }
 
 static json_t *overhead_row(struct document *d, int pass, bool prefill, const struct overhead *o)
@@ -203,6 +218,7 @@ static json_t *build(struct document *d)
     document_put(d, root, "model", document_query_one(d, model_sql, run));
     for (size_t i = 0; i < sizeof fact_lists / sizeof *fact_lists; i++)
         document_put(d, root, fact_lists[i].key, document_query(d, fact_lists[i].sql, run));
+    document_put(d, root, "device", device_json(d));
     document_put(d, root, "axes", axes_json(d));
     document_put(d, root, "roofs", roofs_json(d));
     document_put(d, root, "ridge", ridge_json(&d->rows));

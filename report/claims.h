@@ -8,7 +8,7 @@
 
 enum claim_value {
     CLAIM_PHASE,  /* prefill | decode */
-    CLAIM_BOUND,  /* compute | bandwidth | overhead */
+    CLAIM_BOUND,  /* compute | bandwidth | overhead | launch */
     CLAIM_WHERE,  /* mapping of axis name to value, or to a list of them: {kv_cache: on, dtype: [f32, bf16]} */
     CLAIM_AXIS,   /* an axis name */
     CLAIM_METRIC, /* total_ms | decode_ms | prefill_ms | flops | bytes */

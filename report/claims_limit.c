@@ -185,9 +185,12 @@ enum result judge_sampling(struct judge *j)
 
 /* --- efficiency ----------------------------------------------------------------------------------------------------- */
 
-static void lacks_roof(struct finding *f, const char *name, int threads)
+static void lacks_roof(struct judge *j, struct finding *f, const char *name, int threads)
 {
-    snprintf(f->why, sizeof f->why, "the roof '%s' was not measured with %d thread%s", name, threads, threads == 1 ? "" : "s");
+    int n = snprintf(f->why, sizeof f->why, "the roof '%.32s' was not measured", name);
+
+    if (!j->d->rows.device)
+        snprintf(f->why + n, sizeof f->why - (size_t)n, " with %d thread%s", threads, threads == 1 ? "" : "s");
 }
 
 /* The ceilings that a stretch is held against; one of them NULL: the other alone. */
@@ -203,7 +206,11 @@ static bool named_ceiling(struct judge *j, struct finding *f, const struct stret
     const struct rows_cache *cache = figures_cache(&j->d->rows, s);
 
     if (!roof) {
-        lacks_roof(f, name, s->threads);
+        lacks_roof(j, f, name, s->threads);
+        return false;
+    }
+    if (strcmp(roof->kind, "launch") == 0) {
+        snprintf(f->why, sizeof f->why, "the roof '%.32s' is of handing work over, not of doing it", name);
         return false;
     }
     if (cache && strcmp(roof->level, "dram") == 0) {
@@ -224,7 +231,7 @@ static bool verdict_ceiling(struct judge *j, struct finding *f, const struct str
     snprintf(read, sizeof read, "%s read", cache ? cache->level : "dram");
     *out = (struct ceiling){rows_find_roof(r, s->compute, s->threads), rows_find_roof(r, read, s->threads)};
     if (!out->compute || !out->bandwidth)
-        lacks_roof(f, out->compute ? read : s->compute, s->threads);
+        lacks_roof(j, f, out->compute ? read : s->compute, s->threads);
     return out->compute && out->bandwidth;
 }
 
@@ -261,7 +268,7 @@ static void measure_stretch(struct judge *j, struct finding *f, const struct str
 static void measure_phase(struct judge *j, struct finding *f)
 {
     struct stretch s;
-    int code = figures_stretch(&s, &j->d->figures[f->trial], &j->d->rows.trial[f->trial], !is_decode(j), j->d->e);
+    int code = figures_stretch(&s, &j->d->rows, &j->d->figures[f->trial], &j->d->rows.trial[f->trial], !is_decode(j), j->d->e);
 
     if (code == 0)
         measure_stretch(j, f, &s);
@@ -290,7 +297,7 @@ static void measure_op(struct judge *j, struct finding *f)
     if (load_ops(j, f, &o)) {
         struct ops_op *op = ops_find(&o, judge_word(j, "op"));
         if (op) {
-            ops_stretch(&s, &o, op, &j->d->rows.trial[f->trial]);
+            ops_stretch(&s, &o, op, &j->d->rows, &j->d->rows.trial[f->trial]);
             measure_stretch(j, f, &s);
         } else {
             snprintf(f->why, sizeof f->why, "it has no op '%.32s'", judge_word(j, "op"));

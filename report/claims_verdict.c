@@ -11,6 +11,8 @@
 
 static enum result judge_verdict(const struct verdict *v, enum verdict_kind wanted)
 {
+    if (v->kind == VERDICT_UNKNOWN || v->kind == VERDICT_ABOVE)
+        return UNDECIDED;
     if (v->possible == 1u << wanted)
         return HELD;
     return v->possible & 1u << wanted ? UNDECIDED : NOT_HELD;
@@ -18,6 +20,7 @@ static enum result judge_verdict(const struct verdict *v, enum verdict_kind want
 
 /* Trials of a `bound` claim, taken together. */
 struct bound_sum {
+    enum verdict_kind wanted;
     int trials, held;
     enum result result;
     int worst; /* index of the first trial with that result */
@@ -31,23 +34,26 @@ static void bound_evidence(struct judge *j, const struct bound_sum *sum, bool pr
     char a[NUMBER_TEXT], b[NUMBER_TEXT], label[FIGURES_LABEL];
 
     text_printf(&j->evidence, "%d of %d trials; ", sum->held, sum->trials);
-    if (sum->result == HELD && sum->trials == 1) {
+    if (sum->result == HELD && sum->wanted != VERDICT_LAUNCH && sum->trials == 1) {
         text_printf(&j->evidence, "efficiency %.0f %% [%.0f, %.0f], %sx the ridge (%s)", 100 * v->efficiency,
                     100 * v->efficiency_lo, 100 * v->efficiency_hi, number_text(a, v->margin, 2),
                     v->counted ? "counted" : "analytic");
         return;
     }
-    if (sum->result == HELD) {
+    if (sum->result == HELD && sum->wanted != VERDICT_LAUNCH) {
         text_printf(&j->evidence, "efficiency %.0f to %.0f %%, %sx to %sx the ridge (%s)", 100 * sum->efficiency_lo,
                     100 * sum->efficiency_hi, number_text(a, sum->margin_lo, 2), number_text(b, sum->margin_hi, 2),
                     v->counted ? "counted" : "analytic");
         return;
     }
     text_printf(&j->evidence, "%s: %s", figures_label(label, &j->d->rows, &j->d->rows.trial[sum->worst]), v->sentence);
-    if (sum->result == NOT_HELD || v->kind == VERDICT_UNKNOWN)
+    if (sum->result != UNDECIDED || v->kind == VERDICT_UNKNOWN)
         return;
     if (!isfinite(v->efficiency_lo))
         text_puts(&j->evidence, "; one repetition has no interval");
+    else if (v->possible == (1u << VERDICT_LAUNCH | 1u << VERDICT_OVERHEAD) && isfinite(v->launch_share_lo))
+        text_printf(&j->evidence, "; handing over takes anywhere in [%.0f, %.0f] %% of its time, which decides nothing",
+                    100 * v->launch_share_lo, 100 * v->launch_share_hi);
     else
         text_printf(&j->evidence, "; its efficiency lies anywhere in [%.0f, %.0f] %%, which decides nothing",
                     100 * v->efficiency_lo, 100 * v->efficiency_hi);
@@ -55,12 +61,13 @@ static void bound_evidence(struct judge *j, const struct bound_sum *sum, bool pr
 
 enum result judge_bound(struct judge *j)
 {
-    static const char *const kinds[] = {"unknown", "compute", "bandwidth", "overhead"}; /* as enum verdict_kind */
+    static const char *const kinds[] = {"unknown", "compute", "bandwidth", "overhead", "launch"}; /* as enum verdict_kind */
     const char *phase = judge_word(j, "phase"), *is = judge_word(j, "is");
     bool prefill = strcmp(phase, "prefill") == 0;
-    int wanted = judge_index(is, kinds, 4);
+    int wanted = judge_index(is, kinds, sizeof kinds / sizeof *kinds);
     struct where where;
-    struct bound_sum sum = {.efficiency_lo = NAN, .efficiency_hi = NAN, .margin_lo = NAN, .margin_hi = NAN};
+    struct bound_sum sum = {
+        .wanted = (enum verdict_kind)wanted, .efficiency_lo = NAN, .efficiency_hi = NAN, .margin_lo = NAN, .margin_hi = NAN};
 
     if (!where_read(j, "where", &where))
         return UNDECIDED;

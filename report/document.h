@@ -32,9 +32,13 @@ json_t *document_query_one(struct document *d, const char *sql, int64_t id);
 
 json_t *document_amount(const struct amount *a);
 /* cache: that its data stays in, or NULL. */
-json_t *document_verdict(const struct verdict *v, const struct rows_cache *cache);
+json_t *document_verdict(struct document *d, const struct verdict *v, const struct rows_cache *cache);
 
 json_t *document_per_op(struct document *d, int trial); /* null when ops had no pass */
+json_t *document_device(struct document *d, int trial); /* null where none computed */
+json_t *document_timeline(struct document *d, const struct rows_trial *t);
+json_t *document_top_kernels(struct document *d, const struct rows_trial *t);
+json_t *document_samples(struct document *d, const struct rows_trial *t); /* null when there are none */
 json_t *document_trial(struct document *d, int trial, const json_t *model);
 
 #endif

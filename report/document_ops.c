@@ -60,7 +60,7 @@ static json_t *op_json(struct document *d, const struct ops *o, const struct ops
     document_put(d, j, "bytes", counted_json(d, op, ROWS_BYTES));
     document_put(d, j, "gflops", document_number(judged ? op->verdict.flop_rate / 1e9 : NAN));
     document_put(d, j, "gbps", document_number((judged ? op->verdict.byte_rate : op->analytic[ROWS_BYTES] / s) / 1e9));
-    document_put(d, j, "verdict", judged ? document_verdict(&op->verdict, op->cache) : json_null());
+    document_put(d, j, "verdict", judged ? document_verdict(d, &op->verdict, op->cache) : json_null());
     document_put(d, j, "counters", counters_json(d, op));
     document_put(d, j, "layers", layers_json(d, o, op));
     return j;

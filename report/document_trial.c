@@ -15,18 +15,40 @@ json_t *document_amount(const struct amount *a)
                      a->why[0] ? document_text(a->why, strlen(a->why)) : json_null());
 }
 
-json_t *document_verdict(const struct verdict *v, const struct rows_cache *cache)
+json_t *document_verdict(struct document *d, const struct verdict *v, const struct rows_cache *cache)
 {
-    return json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s}", "kind",
-                     verdict_kind_name(v->kind), "roof", v->roof ? json_string(v->roof) : json_null(), "compute_roof",
-                     v->compute, "bandwidth_roof", v->bandwidth, "cache", cache ? json_string(cache->level) : json_null(), "ai",
-                     document_number(v->ai), "ridge", document_number(v->ridge), "margin", document_number(v->margin),
-                     "margin_lo", document_number(v->margin_lo), "margin_hi", document_number(v->margin_hi), "efficiency",
-                     document_number(v->efficiency), "efficiency_lo", document_number(v->efficiency_lo), "efficiency_hi",
-                     document_number(v->efficiency_hi), "t_compute_ms", document_number(v->compute_s * 1e3), "t_memory_ms",
-                     document_number(v->memory_s * 1e3), "gflops", document_number(v->flop_rate / 1e9), "gbps",
-                     document_number(v->byte_rate / 1e9), "source", v->counted ? "counter" : "analytic", "sentence",
-                     v->sentence);
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
+        {"ai", v->ai},
+        {"ridge", v->ridge},
+        {"margin", v->margin},
+        {"margin_lo", v->margin_lo},
+        {"margin_hi", v->margin_hi},
+        {"efficiency", v->efficiency},
+        {"efficiency_lo", v->efficiency_lo},
+        {"efficiency_hi", v->efficiency_hi},
+        {"t_compute_ms", v->compute_s * 1e3},
+        {"t_memory_ms", v->memory_s * 1e3},
+        {"t_launch_ms", v->launch_s * 1e3},
+        {"launches", v->launches},
+        {"gflops", v->flop_rate / 1e9},
+        {"gbps", v->byte_rate / 1e9},
+    };
+    json_t *o = json_object();
+
+    document_put(d, o, "kind", json_string(verdict_kind_name(v->kind)));
+    document_put(d, o, "roof", v->roof ? json_string(v->roof) : json_null());
+    document_put(d, o, "compute_roof", json_string(v->compute));
+    document_put(d, o, "bandwidth_roof", json_string(v->bandwidth));
+    document_put(d, o, "launch_roof", v->launch ? json_string(v->launch) : json_null());
+    document_put(d, o, "cache", cache ? json_string(cache->level) : json_null());
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        document_put(d, o, numbers[i].key, document_number(numbers[i].value));
+    document_put(d, o, "source", json_string(v->counted ? "counter" : "analytic"));
+    document_put(d, o, "sentence", json_string(v->sentence));
+    return o;
 }
 
 static void put_phase(struct document *d, json_t *o, const struct phase *p, double tokens, double ms)
@@ -35,7 +57,7 @@ static void put_phase(struct document *d, json_t *o, const struct phase *p, doub
     document_put(d, o, "flops", document_amount(&p->amount[ROWS_FLOPS]));
     document_put(d, o, "bytes", document_amount(&p->amount[ROWS_BYTES]));
     document_put(d, o, "predicted_ms", document_number(p->predicted_ms));
-    document_put(d, o, "verdict", document_verdict(&p->verdict, p->cache));
+    document_put(d, o, "verdict", document_verdict(d, &p->verdict, p->cache));
 }
 
 static json_t *prefill_json(struct document *d, const struct figures *f, const struct rows_trial *t)
@@ -98,7 +120,8 @@ static json_t *energy_json(struct document *d, const struct figures *f)
 
     if (json_is_null(prefill) && json_is_null(decode))
         return json_null();
-    return json_pack("{s:o, s:o}", "prefill", prefill, "decode", decode);
+    return json_pack("{s:s, s:o, s:o}", "of", d->rows.board_energy ? "GPU board" : "CPU packages", "prefill", prefill, "decode",
+                     decode);
 }
 
 static json_t *kv_json(struct document *d, const struct rows_trial *t, const json_t *model)
@@ -123,7 +146,7 @@ static json_t *kv_json(struct document *d, const struct rows_trial *t, const jso
 
 /* Tokens and texts of the first repetition; times and counts are medians over the repetitions that count. */
 static const char steps_sql[] =
-    "WITH first(id) AS (SELECT min(id) FROM repetition WHERE trial = ?1 AND pass <> 'bare'), "
+    "WITH first(id) AS (SELECT min(id) FROM repetition WHERE trial = ?1 AND prefill_ns IS NULL), "
     "n(step) AS (SELECT step FROM prediction WHERE trial = ?1 UNION SELECT step FROM step WHERE repetition = (SELECT id FROM "
     "first)) "
     "SELECT n.step, CASE n.step WHEN 0 THEN 'prefill' ELSE 'decode' END AS phase, s.kv_len, s.token, s.token_text AS text, "
@@ -143,9 +166,9 @@ static void put_step_figures(struct document *d, json_t *o, const struct rows_tr
     document_put(d, o, "cumulative_ms", document_number(*cumulative));
     double sample_ms = stats_median(buf, known ? rows_step_sample_ms(t, 0, step, buf) : 0);
     document_put(d, o, "sample_ms", document_number(sample_ms));
-    double flops = stats_median(buf, known ? rows_step_counted(t, ROWS_FLOPS, step, buf) : 0);
+    double flops = known ? rows_step_counted(t, ROWS_FLOPS, step, buf) : NAN;
     document_put(d, o, "counted_flops", document_number(flops));
-    double bytes = stats_median(buf, known ? rows_step_counted(t, ROWS_BYTES, step, buf) : 0);
+    double bytes = known ? rows_step_counted(t, ROWS_BYTES, step, buf) : NAN;
     document_put(d, o, "counted_bytes", document_number(bytes));
 }
 
@@ -177,7 +200,7 @@ static json_t *generated_text(struct document *d, int64_t trial)
 {
     return query_text(d,
                       "SELECT group_concat(token_text, '') AS text FROM (SELECT token_text FROM step WHERE "
-                      "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1 AND pass <> 'bare') ORDER BY step)",
+                      "repetition = (SELECT min(id) FROM repetition WHERE trial = ?1 AND prefill_ns IS NULL) ORDER BY step)",
                       trial);
 }
 
@@ -239,6 +262,7 @@ json_t *document_trial(struct document *d, int trial, const json_t *model)
         document_query(d, "SELECT step, op, flops, bytes FROM op WHERE trial = ?1 AND steps = 1 ORDER BY step, rowid", t->id));
     document_put(d, o, "per_op", document_per_op(d, trial));
     document_put(d, o, "energy", energy_json(d, f));
+    document_put(d, o, "device", document_device(d, trial));
     document_put(d, o, "steps", steps_json(d, t));
     return o;
 }

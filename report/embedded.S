@@ -11,6 +11,7 @@ EMBED(embedded_schema, "schema.sql")
 EMBED(embedded_schema_2, "schema_2.sql")
 EMBED(embedded_schema_3, "schema_3.sql")
 EMBED(embedded_schema_4, "schema_4.sql")
+EMBED(embedded_schema_5, "schema_5.sql")
 EMBED(embedded_template, "TEMPLATE.md")
 EMBED(embedded_page, "page.html")
     .section .note.GNU-stack, "", %progbits

@@ -14,26 +14,40 @@ enum { TIME_SAMPLES = 11 };
 static const double enough_counted = 0.5; /* share of decode steps below which their mean says nothing */
 
 static const struct {
-    const char *arithmetic, *roof;
-} peaks[] = {{"f32", FIGURES_F32_ROOF}, {"bf16", "bf16 dot"}, {"int8", "int8 dot"}}; /* the words that the schema lets in */
+    const char *arithmetic, *cpu,
+        *gpu; /* roofs by the words that the schema lets in; nobody measures those that nobody needs */
+} peaks[] = {{"f32", "f32 fma", "f32 gemm"},
+             {"f16", "f16 fma", "f16 gemm"},
+             {"bf16", "bf16 dot", "bf16 gemm"},
+             {"int8", "int8 dot", "int8 gemm"}};
 
-static const char *peak_of(const char *arithmetic)
+static const char *peak_of(const struct rows *r, const char *arithmetic)
 {
     size_t i = sizeof peaks / sizeof *peaks - 1;
 
     while (i > 0 && strcmp(peaks[i].arithmetic, arithmetic) != 0)
         i--;
-    return peaks[i].roof;
+    return r->device ? peaks[i].gpu : peaks[i].cpu;
 }
 
-const char *figures_compute_roof(const struct rows_trial *t)
+const char *figures_compute_roof(const struct rows *r, const struct rows_trial *t)
 {
-    return peak_of(t->arithmetic);
+    return peak_of(r, t->arithmetic);
 }
 
-const char *figures_attention_roof(const struct rows_trial *t)
+const char *figures_attention_roof(const struct rows *r, const struct rows_trial *t)
 {
-    return peak_of(t->attention_arithmetic);
+    return peak_of(r, t->attention_arithmetic);
+}
+
+const char *figures_run_roof(const struct rows *r)
+{
+    return peak_of(r, r->device && r->trials ? r->trial[0].arithmetic : "f32");
+}
+
+int figures_roof_threads(const struct rows *r, const struct rows_trial *t)
+{
+    return r->device ? r->threads : t->axis[AXIS_THREADS];
 }
 
 const char *figures_label(char buf[FIGURES_LABEL], const struct rows *r, const struct rows_trial *t)
@@ -224,11 +238,11 @@ static struct tally tally(const struct rows_trial *t, enum rows_metric m, int fr
 
     for (int i = from; i < to; i++) {
         double analytic = t->predicted[i].work[m];
-        int n = rows_step_counted(t, m, i, buf);
+        double counted = rows_step_counted(t, m, i, buf);
         sum.analytic += analytic;
-        if (n == 0)
+        if (!isfinite(counted))
             continue;
-        sum.counted += stats_median(buf, n);
+        sum.counted += counted;
         sum.analytic_where_counted += analytic;
         sum.counted_steps++;
     }
@@ -280,6 +294,25 @@ static int compute_work(struct figures *f, const struct rows *r, const struct ro
     return 0;
 }
 
+/* The median over the timed repetitions' steps. */
+static int compute_launches(struct phase *p, const struct rows_trial *t, int from, int to, struct err *e)
+{
+    double *x = malloc(((size_t)t->reps * (size_t)(to - from) + 1) * sizeof *x);
+    int n = 0;
+
+    if (!x)
+        return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
+    for (int i = 0; i < t->reps; i++) {
+        const struct rows_repetition *rep = &t->rep[i];
+        for (int k = from; rep->pass == 0 && !rep->warmup && rep->launches && k < to; k++)
+            if (isfinite(rep->launches[k]))
+                x[n++] = rep->launches[k];
+    }
+    p->launches = stats_median(x, n);
+    free(x);
+    return 0;
+}
+
 /* --- verdicts ------------------------------------------------------------------------------------------------------ */
 
 /* Both amounts from the counters, or both analytic: an intensity of mixed provenance would have none. */
@@ -311,6 +344,20 @@ int figures_efficiency(struct estimate *out, const struct stretch *s, const stru
     return 0;
 }
 
+/* Of each repetition the share that handing over its work would take by itself, at the roof of its moment. */
+static int launch_share(struct estimate *out, const struct stretch *s, const struct rows_roof *launch, struct err *e)
+{
+    struct sample all = {malloc(((size_t)s->n + 1) * sizeof *all.x), 0};
+
+    if (!all.x)
+        return err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
+    for (int i = 0; i < s->n; i++)
+        add(&all, 1e3 * s->launches / figures_roof_at(launch, s->started_ns[i]) / s->ms[i]);
+    *out = stats_estimate(all.x, all.n);
+    free(all.x);
+    return 0;
+}
+
 const struct rows_cache *figures_cache(const struct rows *r, const struct stretch *s)
 {
     const struct residency of = {s->threads, s->analytic_bytes, s->pass_bytes, s->counted_bytes};
@@ -323,7 +370,8 @@ int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, 
     const struct rows_roof *compute = rows_find_roof(r, s->compute, s->threads);
     const struct rows_roof *bandwidth = rows_find_roof(r, FIGURES_BANDWIDTH_ROOF, s->threads);
     const struct rows_cache *cache = figures_cache(r, s);
-    struct estimate efficiency = {NAN, NAN, NAN, NAN, 0};
+    const struct rows_roof *launch = s->launch ? rows_find_roof(r, s->launch, s->threads) : NULL;
+    struct estimate efficiency = {NAN, NAN, NAN, NAN, 0}, handing = efficiency;
 
     if (cache) { /* counters see what memory sent; a cache sends all of it */
         bandwidth = residency_roof(r, cache, s->threads);
@@ -339,17 +387,24 @@ int figures_judge(struct verdict *out, const struct rows *r, struct stretch *s, 
         .seconds = stats_median(s->ms, s->n) / 1e3,
         .compute = figures_roof(compute, s->compute),
         .bandwidth = figures_roof(bandwidth, bandwidth ? bandwidth->name : FIGURES_BANDWIDTH_ROOF),
-        .threads = s->threads,
+        .launches = s->launches,
+        .launch = figures_roof(launch, s->launch),
+        .threads = r->device ? 0 : s->threads,
         .cache = cache ? cache->level : NULL,
         .cache_bytes = cache ? residency_bytes(r, cache, s->threads) : NAN,
         .from_memory = s->counted_bytes / s->analytic_bytes,
     };
     int code = compute && (bandwidth || cache) ? figures_efficiency(&efficiency, s, compute, bandwidth, e) : 0;
+    if (code == 0)
+        code = launch_share(&handing, s, launch, e);
     if (code < 0)
         return code;
     in.efficiency = efficiency.median;
     in.efficiency_lo = efficiency.lo;
     in.efficiency_hi = efficiency.hi;
+    in.launch_share = handing.median;
+    in.launch_share_lo = handing.lo;
+    in.launch_share_hi = handing.hi;
     verdict_decide(out, &in);
     return 0;
 }
@@ -375,7 +430,16 @@ static int phase_times(struct stretch *s, const struct rows_trial *t, bool prefi
     return ok ? 0 : err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
 }
 
-int figures_stretch(struct stretch *out, const struct figures *f, const struct rows_trial *t, bool prefill, struct err *e)
+/* A graph is recorded of a decode step, and only where there is a cache: other passes are given kernel by kernel. */
+static const char *launch_roof(const struct rows_trial *t, bool prefill)
+{
+    bool eager = prefill || !t->axis[AXIS_KV_CACHE] || strcmp(axes[AXIS_LAUNCH].words[t->axis[AXIS_LAUNCH]], "eager") == 0;
+
+    return eager ? "launch eager" : "launch graph";
+}
+
+int figures_stretch(struct stretch *out, const struct rows *r, const struct figures *f, const struct rows_trial *t,
+                    bool prefill, struct err *e)
 {
     const struct phase *p = prefill ? &f->prefill : &f->decode;
     const struct amount *flops = &p->amount[ROWS_FLOPS], *bytes = &p->amount[ROWS_BYTES];
@@ -388,8 +452,10 @@ int figures_stretch(struct stretch *out, const struct figures *f, const struct r
         .analytic_bytes = bytes->analytic,
         .pass_bytes = bytes->analytic,
         .counted_bytes = bytes->multiplexed ? NAN : bytes->counted,
-        .compute = figures_compute_roof(t),
-        .threads = t->axis[AXIS_THREADS],
+        .compute = figures_compute_roof(r, t),
+        .threads = figures_roof_threads(r, t),
+        .launches = p->launches,
+        .launch = launch_roof(t, prefill),
     };
     return phase_times(out, t, prefill, e);
 }
@@ -404,7 +470,7 @@ static int compute_verdict(struct figures *f, const struct rows *r, const struct
 {
     struct phase *p = prefill ? &f->prefill : &f->decode;
     struct stretch s;
-    int code = figures_stretch(&s, f, t, prefill, e);
+    int code = figures_stretch(&s, r, f, t, prefill, e);
 
     if (counted_both(p)) {
         s.flops = p->amount[ROWS_FLOPS].counted;
@@ -452,6 +518,10 @@ int figures_open(struct figures **out, const struct rows *r, struct err *e)
         code = compute_times(&f[i], r, t, e);
         if (code == 0)
             code = compute_work(&f[i], r, t, e);
+        if (code == 0)
+            code = compute_launches(&f[i].prefill, t, 0, 1, e);
+        if (code == 0)
+            code = compute_launches(&f[i].decode, t, 1, t->axis[AXIS_NEW_TOKENS], e);
         if (code == 0)
             code = compute_verdict(&f[i], r, t, true, e);
         if (code == 0)

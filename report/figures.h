@@ -8,12 +8,16 @@
 #include "stats.h"
 #include "verdict.h"
 
-/* The roofs of a verdict: of reading from memory, of arithmetic in float32, and of that in which a trial multiplies weights.
- * All at the trial's own thread count. */
+/* The roofs of a verdict: of reading from memory, and of the arithmetic in which a trial multiplies weights, or computes
+ * attention. On the CPU those of single instructions, at the trial's own thread count; on a GPU those of a library's products.
+ */
 #define FIGURES_BANDWIDTH_ROOF "dram read"
-#define FIGURES_F32_ROOF       "f32 fma"
-const char *figures_compute_roof(const struct rows_trial *t); /* "bf16 dot" */
-const char *figures_attention_roof(const struct rows_trial *t);
+const char *figures_compute_roof(const struct rows *r, const struct rows_trial *t); /* "bf16 dot", "bf16 gemm" */
+const char *figures_attention_roof(const struct rows *r, const struct rows_trial *t);
+/* The one that stands for the whole run: of float32 on the CPU, of the first trial's arithmetic on a GPU. */
+const char *figures_run_roof(const struct rows *r);
+/* The thread count that a trial's roofs are looked up with: on a GPU they are all the run's. */
+int figures_roof_threads(const struct rows *r, const struct rows_trial *t);
 
 struct sample { /* one value a repetition; belongs to the figures it came from */
     double *x;
@@ -31,11 +35,12 @@ struct phase {
     struct estimate ms;
     struct amount amount[ROWS_METRICS];
     double predicted_ms;
+    double launches; /* given to a device: in prefill, in the median decode step; NAN: none, or not known */
     struct verdict verdict;
     const struct rows_cache *cache; /* that its data stays in; NULL: memory */
 };
 
-/* What the CPU packages took, other processes' share included. */
+/* What the CPU packages or a GPU's board took, other processes' share included. */
 struct energy {
     struct sample joules_sample, watts_sample;
     struct estimate joules, watts; /* n = 0 when not measured */
@@ -89,10 +94,13 @@ struct stretch {
     int n;
     const char *compute; /* the roof of its arithmetic */
     int threads;
+    double launches;    /* NAN: none, or not known */
+    const char *launch; /* the roof of handing them over */
 };
 
 /* A phase of a trial as a stretch, with its analytic work. The owner calls figures_stretch_free. ERR_MEMORY. */
-int figures_stretch(struct stretch *out, const struct figures *f, const struct rows_trial *t, bool prefill, struct err *e);
+int figures_stretch(struct stretch *out, const struct rows *r, const struct figures *f, const struct rows_trial *t,
+                    bool prefill, struct err *e);
 void figures_stretch_free(struct stretch *s);
 
 /* The cache that its data stays in, or NULL. */

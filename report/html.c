@@ -11,6 +11,8 @@
 
 static const char placeholder[] = "{{document}}";
 
+enum { PAGE_DIGITS = 12 }; /* of numbers; thousands of points in full precision would double a page */
+
 /* U+2028 and U+2029 end a line in JavaScript but not in JSON; as escapes they mean the same in both. */
 static void add_safely(struct text *out, const char *json)
 {
@@ -45,7 +47,7 @@ int html_write(const json_t *document, const char *path, struct err *e)
     if (!place || strstr(place + 1, placeholder))
         return err_set(e, ERR_FORMAT,
                        "the report page compiled into this program has no single place for the data; rebuild it");
-    json = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS);
+    json = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(PAGE_DIGITS));
     if (!json)
         return err_set(e, ERR_MEMORY, "%s: the run's document cannot be written as JSON", path);
     text_add(&page, embedded_page, (size_t)(place - embedded_page));

@@ -21,3 +21,9 @@ const char *number_text(char buf[NUMBER_TEXT], double v, int digits)
     snprintf(buf, NUMBER_TEXT, "%.*f", decimals < 0 ? 0 : decimals > 9 ? 9 : decimals, v);
     return buf;
 }
+
+double number_scale(double rate, const char **prefix)
+{
+    *prefix = rate >= 1e13 ? "T" : "G";
+    return rate >= 1e13 ? 1e12 : 1e9;
+}

@@ -31,6 +31,8 @@ struct ops_op *ops_find(struct ops *o, const char *name)
 
 static void forget_place(struct ops_place *p)
 {
+    for (int k = 0; k < ROWS_PARTS; k++)
+        p->part[k] = NAN;
     for (int m = 0; m < ROWS_METRICS; m++)
         p->counted[m] = NAN;
 }
@@ -126,15 +128,6 @@ static int load_times(struct ops *o, struct store *s, int64_t trial, struct err 
     return cursor_close(&c);
 }
 
-static int metric_index(const char *metric)
-{
-    int m = 0;
-
-    while (m < ROWS_METRICS && strcmp(rows_metric_names[m], metric) != 0)
-        m++;
-    return m;
-}
-
 static void add_counter(struct ops_op *op, const char *metric, double v)
 {
     int i = 0;
@@ -146,6 +139,34 @@ static void add_counter(struct ops_op *op, const char *metric, double v)
     if (i == op->counters)
         snprintf(op->counter[op->counters++].metric, sizeof op->counter[i].metric, "%s", metric);
     op->counter[i].value += v;
+}
+
+/* The reading of a part in a place; a layer without one leaves the op as a whole without. */
+static void add_part(struct ops_op *op, int layer, int part, double value, const struct cursor *c, int why)
+{
+    int m = rows_part_metric[part];
+
+    if (isnan(value)) {
+        op->broken[part] = true;
+        if (!op->why[m][0])
+            cursor_text(c, why, op->why[m], sizeof op->why[m]);
+        return;
+    }
+    if (layer >= 0)
+        op->layer[layer].part[part] = value;
+    add_known(&op->whole.part[part], value);
+}
+
+static void sum_parts(struct ops_op *op, int layers)
+{
+    for (int p = 0; p < ROWS_PARTS; p++)
+        if (op->broken[p])
+            op->whole.part[p] = NAN;
+    for (int m = 0; m < ROWS_METRICS; m++) {
+        op->whole.counted[m] = rows_whole((enum rows_metric)m, op->whole.part);
+        for (int l = 0; l < layers; l++)
+            op->layer[l].counted[m] = rows_whole((enum rows_metric)m, op->layer[l].part);
+    }
 }
 
 /* Each group counts once; should a metric be counted twice, its mean stands. */
@@ -162,23 +183,17 @@ static int load_counts(struct ops *o, struct store *s, int64_t trial, struct err
         cursor_text(&c, 0, name, sizeof name);
         cursor_text(&c, 2, metric, sizeof metric);
         struct ops_op *op = ops_find(o, name);
-        int layer = cursor_int(&c, 1), m = metric_index(metric);
+        int layer = cursor_int(&c, 1), part = rows_part_of(metric);
         double value = cursor_real(&c, 3);
         if (!op || layer < -1 || layer >= o->layers)
             continue;
-        if (m == ROWS_METRICS) {
+        if (part != ROWS_PART_FLOPS && part != ROWS_PART_BYTES)
             add_counter(op, metric, value);
-            continue;
-        }
-        if (isnan(value))
-            cursor_text(&c, 4, op->why[m], sizeof op->why[m]);
-        if (layer >= 0)
-            op->layer[layer].counted[m] = value;
-        if (!op->why[m][0])
-            add_known(&op->whole.counted[m], value);
-        else
-            op->whole.counted[m] = NAN;
+        if (part < ROWS_PARTS)
+            add_part(op, layer, part, value, &c, 4);
     }
+    for (int i = 0; i < o->ops; i++)
+        sum_parts(&o->op[i], o->layers);
     return cursor_close(&c);
 }
 
@@ -197,7 +212,7 @@ static double sum_analytic(const struct ops *o, enum rows_metric m)
 /* The one op with FLOPs that multiplies no weights: what it computes in is the cache's matter. */
 static const char attention[] = "attention";
 
-void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows_trial *t)
+void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows *r, const struct rows_trial *t)
 {
     *out = (struct stretch){
         .name = op->name,
@@ -210,8 +225,9 @@ void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, co
         .ms = op->whole.ms,
         .started_ns = o->started_ns,
         .n = op->ms.n,
-        .compute = strcmp(op->name, attention) == 0 ? figures_attention_roof(t) : figures_compute_roof(t),
-        .threads = t->axis[AXIS_THREADS],
+        .compute = strcmp(op->name, attention) == 0 ? figures_attention_roof(r, t) : figures_compute_roof(r, t),
+        .threads = figures_roof_threads(r, t),
+        .launches = NAN,
     };
 }
 
@@ -220,7 +236,7 @@ static int judge(struct ops_op *op, const struct ops *o, const struct rows *r, c
     const double *counted = op->whole.counted;
     struct stretch s;
 
-    ops_stretch(&s, o, op, t);
+    ops_stretch(&s, o, op, r, t);
     if (isfinite(counted[ROWS_FLOPS] + counted[ROWS_BYTES])) {
         s.flops = counted[ROWS_FLOPS];
         s.bytes = counted[ROWS_BYTES];

@@ -6,15 +6,16 @@
 
 #include "figures.h"
 
-enum { OPS_MAX = 16, OPS_COUNTERS = 12, OPS_LAYERS_MAX = 4096 };
+enum { OPS_MAX = 16, OPS_COUNTERS = 16, OPS_LAYERS_MAX = 4096 };
 
 /* An op in one layer, or in all of them together. */
 struct ops_place {
     double *ms;                   /* [reps]; NAN: it did not run here */
-    double counted[ROWS_METRICS]; /* NAN: not counted */
+    double part[ROWS_PARTS];      /* as they were counted; NAN: not */
+    double counted[ROWS_METRICS]; /* the whole of the parts; NAN: not counted */
 };
 
-/* Another quantity that was counted, all layers together. */
+/* Another quantity that was counted, or a part of one, all layers together. */
 struct ops_counter {
     char metric[32];
     double value;
@@ -27,6 +28,7 @@ struct ops_op {
     struct estimate ms, share;      /* share of its repetition's step */
     struct ops_counter counter[OPS_COUNTERS];
     int counters;
+    bool broken[ROWS_PARTS];     /* some layer lacks the reading */
     char why[ROWS_METRICS][200]; /* why not counted; or "" */
     struct verdict verdict;      /* sentence empty: an op without FLOPs has none */
     const struct rows_cache *cache;
@@ -48,6 +50,6 @@ void ops_free(struct ops *o);
 
 struct ops_op *ops_find(struct ops *o, const char *name); /* NULL: there is no such op */
 /* An op as a stretch, with its analytic work; its arrays stay those of the ops. */
-void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows_trial *t);
+void ops_stretch(struct stretch *out, const struct ops *o, struct ops_op *op, const struct rows *r, const struct rows_trial *t);
 
 #endif

@@ -10,11 +10,13 @@ struct pairs {
     int n;
 };
 
-/* Milliseconds of the phase in an execution that clocked its steps. */
+/* Milliseconds of the phase in an execution, which clocked its steps or, as the bare one, all of them together. */
 static double phase_ms(const struct rows_trial *t, const struct rows_repetition *r, bool prefill)
 {
     double sum = 0;
 
+    if (isfinite(r->lump[0]))
+        return r->lump[!prefill];
     if (prefill)
         return r->ms[0];
     for (int i = 1; i < t->axis[AXIS_NEW_TOKENS]; i++)
@@ -22,15 +24,14 @@ static double phase_ms(const struct rows_trial *t, const struct rows_repetition 
     return sum;
 }
 
-/* Of the same visit and another pass, the one that ran nearest to it. pass -1: the bare ones. */
+/* Of the same visit and another pass, the one that ran nearest to it. */
 static const struct rows_repetition *nearest(const struct rows_trial *t, const struct rows_repetition *to, int pass)
 {
     const struct rows_repetition *best = NULL;
 
     for (int i = 0; i < t->reps; i++) {
         const struct rows_repetition *r = &t->rep[i];
-        bool wanted = pass < 0 ? isfinite(r->bare[0]) : r->pass == pass && !r->warmup;
-        if (!wanted || r->visit != to->visit)
+        if (r->pass != pass || r->warmup || r->visit != to->visit)
             continue;
         if (!best || abs(r->ordinal - to->ordinal) < abs(best->ordinal - to->ordinal))
             best = r;
@@ -39,36 +40,27 @@ static const struct rows_repetition *nearest(const struct rows_trial *t, const s
 }
 
 /* The bare execution that it forms a pair with: each is the other's nearest, so that no bare one is taken twice. */
-static const struct rows_repetition *partner(const struct rows_trial *t, const struct rows_repetition *r)
+static const struct rows_repetition *partner(const struct rows_trial *t, const struct rows_repetition *r, int bare_pass)
 {
-    const struct rows_repetition *bare = nearest(t, r, -1);
+    const struct rows_repetition *bare = nearest(t, r, bare_pass);
 
     return bare && nearest(t, bare, r->pass) == r ? bare : NULL;
 }
 
-static void add_pairs(struct pairs *p, const struct rows_trial *t, int pass, bool prefill)
+static void add_pairs(struct pairs *p, const struct rows *all, const struct rows_trial *t, int pass, bool prefill)
 {
     int steps = prefill ? 1 : t->axis[AXIS_NEW_TOKENS] - 1;
 
     for (int i = 0; steps > 0 && i < t->reps; i++) {
         const struct rows_repetition *r = &t->rep[i], *bare;
-        if (r->pass != pass || r->warmup || !(bare = partner(t, r)))
+        if (r->pass != pass || r->warmup || !(bare = partner(t, r, all->bare)))
             continue;
-        double with = phase_ms(t, r, prefill), without = bare->bare[!prefill];
+        double with = phase_ms(t, r, prefill), without = bare->lump[!prefill];
         if (!isfinite(with) || !(without > 0))
             continue;
         p->ratio[p->n] = with / without - 1;
         p->us[p->n++] = 1e3 * (with - without) / steps;
     }
-}
-
-static bool has_bare(const struct rows *r)
-{
-    for (int i = 0; i < r->trials; i++)
-        for (int k = 0; k < r->trial[i].reps; k++)
-            if (isfinite(r->trial[i].rep[k].bare[0]))
-                return true;
-    return false;
 }
 
 /* Runs from before there were bare executions: ratio of step medians, pooled over all trials and the phase's steps. */
@@ -92,13 +84,13 @@ int overhead_of(struct overhead *out, const struct rows *r, int pass, bool prefi
     double *room = malloc(3 * most * sizeof *room);
     struct pairs p = {room, room + most, 0};
 
-    *out = (struct overhead){.bare = has_bare(r)};
+    *out = (struct overhead){.bare = r->bare >= 0};
     if (!room)
         code = err_set(e, ERR_MEMORY, "out of memory for the figures of a run");
     for (int i = 0; code == 0 && i < r->trials; i++) {
-        if (out->bare)
-            add_pairs(&p, &r->trial[i], pass, prefill);
-        else if (pass > 0)
+        if (out->bare && pass != r->bare)
+            add_pairs(&p, r, &r->trial[i], pass, prefill);
+        else if (!out->bare && pass > 0)
             add_medians(&p, &r->trial[i], pass, prefill, room + 2 * most);
     }
     out->ratio = stats_estimate(p.ratio, p.n);

@@ -153,8 +153,9 @@ static void put_phase_energy(struct view *v, json_t *list, const json_t *trial, 
 
 void record_put_energy(struct view *v, const json_t *document)
 {
+    bool gpu = words_at(document, "device");
     json_t *list = json_array(), *trial, *a;
-    const char *why = "the suite asked for no probe of it";
+    const char *why = "the suite asked for no probe of it", *of = NULL, *probe = gpu ? "nvml" : "rapl";
     size_t i;
 
     view_put_json(v, v->root, "energies", list);
@@ -162,14 +163,16 @@ void record_put_energy(struct view *v, const json_t *document)
     {
         put_phase_energy(v, list, trial, "prefill");
         put_phase_energy(v, list, trial, "decode");
+        of = of ? of : words_string_at(trial, "energy.of");
     }
     json_array_foreach((json_t *)words_at(document, "absent"), i, a)
     {
         const char *what = words_string_at(a, "what");
-        if (what && strcmp(what, "rapl") == 0 && words_string_at(a, "why"))
+        if (what && strcmp(what, probe) == 0 && words_string_at(a, "why"))
             why = words_string_at(a, "why");
     }
     view_put_md(v, v->root, "no_energy", why, "");
+    view_put(v, v->root, "energy_of", (of ? strcmp(of, "GPU board") == 0 : gpu) ? "the GPU's board" : "the CPU packages");
 }
 
 /* --- method ----------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ void view_put_list(struct view *v, const char *key, const json_t *from, void (*f
 void record_put_types(struct view *v, const json_t *document);
 void record_put_ops(struct view *v, const json_t *trial); /* of the main trial */
 void record_put_energy(struct view *v, const json_t *document);
+void record_put_device(struct view *v, const json_t *document);
+void record_put_utilization(struct view *v, const json_t *trial); /* of the main trial */
 void record_put_method(struct view *v, const json_t *document);
 
 #endif

@@ -101,7 +101,7 @@ static const char *machine_value(const json_t *d, const char *key)
     return NULL;
 }
 
-/* Backends that run on the CPU use no GPU; of another one this record knows no utilisation. */
+/* Backends that run on the CPU use no GPU; of another one that tells nothing this record knows no utilisation. */
 static bool on_cpu(const json_t *d)
 {
     static const char *const cpu[] = {"cpu", "ref", "null"};
@@ -113,15 +113,27 @@ static bool on_cpu(const json_t *d)
     return false;
 }
 
-static void put_setting(struct view *v, const json_t *d, const json_t *t)
+/* "Sample GPU, Sample CPU, 2 threads on CPU 0,1" */
+static void put_hardware(struct view *v, const json_t *d)
 {
     const char *cpu = machine_value(d, "CPU"), *cpus = words_string_at(d, "run.cpus");
-    json_int_t threads = json_integer_value(words_at(d, "run.threads")), batch = json_integer_value(words_at(t, "batch"));
+    json_int_t threads = json_integer_value(words_at(d, "run.threads"));
+    const char *gpu = words_string_at(d, "device.name");
     struct text text = {0};
 
+    if (words_at(d, "device"))
+        text_printf(&text, "%s; host: ", gpu ? gpu : "GPU not recorded");
     text_printf(&text, "%s, %lld thread%s on CPU %s", cpu ? cpu : "CPU not recorded", (long long)threads,
                 threads == 1 ? "" : "s", cpus ? cpus : "?");
     view_put_text(v, v->root, "hardware", &text);
+}
+
+static void put_setting(struct view *v, const json_t *d, const json_t *t)
+{
+    json_int_t batch = json_integer_value(words_at(t, "batch"));
+    struct text text = {0};
+
+    put_hardware(v, d);
     if (!t)
         text_puts(&text, "no trial was begun");
     else if (batch == 1)
@@ -129,7 +141,10 @@ static void put_setting(struct view *v, const json_t *d, const json_t *t)
     else
         text_printf(&text, "%lld sequences at once, same prompt (no waiting window)", (long long)batch);
     view_put_text(v, v->root, "batch_policy", &text);
-    view_put(v, v->root, "gpu_utilization", on_cpu(d) ? "N/A (CPU only)" : "not measured");
+    if (words_at(d, "device"))
+        record_put_utilization(v, t);
+    else
+        view_put(v, v->root, "gpu_utilization", on_cpu(d) ? "N/A (CPU only)" : "not measured");
 }
 
 /* "5.18 ms (13 tokens, 0.398 ms/token)" */
@@ -445,9 +460,19 @@ static void put_amounts(struct view *v, const json_t *d)
     }
 }
 
-static void fill_roof(struct view *v, json_t *row, const json_t *r)
+/* "533 GFLOP/s"; of launches "0.776 M kernels/s" */
+static const char *roof_text(char buf[WORDS_MAX], const json_t *r, const char *key)
 {
     const char *unit = words_string_at(r, "unit");
+    double v = words_number_at(r, key);
+
+    if (unit && strcmp(unit, "kernels/s") == 0)
+        return words_value(buf, v / 1e6, "M kernels/s");
+    return words_scaled(buf, v, unit ? unit : "");
+}
+
+static void fill_roof(struct view *v, json_t *row, const json_t *r)
+{
     char b[WORDS_MAX], low[WORDS_MAX], high[WORDS_MAX];
     struct text text = {0};
 
@@ -455,10 +480,9 @@ static void fill_roof(struct view *v, json_t *row, const json_t *r)
     text_printf(&text, "%.0f", words_number_at(r, "threads"));
     view_put_text(v, row, "threads", &text);
     view_put_md(v, row, "level", words_string_at(r, "level"), "?");
-    view_put(v, row, "value", words_scaled(b, words_number_at(r, "value"), unit ? unit : ""));
+    view_put(v, row, "value", roof_text(b, r, "value"));
     if (json_integer_value(words_at(r, "n")) > 1)
-        text_printf(&text, "%s to %s", words_scaled(low, words_number_at(r, "lo"), unit ? unit : ""),
-                    words_scaled(high, words_number_at(r, "hi"), unit ? unit : ""));
+        text_printf(&text, "%s to %s", roof_text(low, r, "lo"), roof_text(high, r, "hi"));
     else
         text_puts(&text, "one round");
     view_put_text(v, row, "spread", &text);
@@ -490,6 +514,7 @@ int record_view(json_t **out, const json_t *document, struct err *e)
     put_amounts(&v, document);
     view_put_list(&v, "roofs", words_at(document, "roofs"), fill_roof);
     record_put_energy(&v, document);
+    record_put_device(&v, document);
     record_put_ops(&v, t);
     record_put_method(&v, document);
     if (v.failed) {

@@ -11,21 +11,48 @@
 #include <string.h>
 
 #include "cursor.h"
+#include "stats.h"
 #include "text.h"
 
-const char *const rows_metric_names[ROWS_METRICS] = {[ROWS_FLOPS] = "flops", [ROWS_BYTES] = "dram_read_bytes"};
+static const char *const part_names[ROWS_PARTS] = {
+    [ROWS_PART_FLOPS] = "flops",   [ROWS_PART_TENSOR] = "flops_tensor",   [ROWS_PART_F32] = "flops_f32",
+    [ROWS_PART_F16] = "flops_f16", [ROWS_PART_BYTES] = "dram_read_bytes",
+};
+
+const enum rows_metric rows_part_metric[ROWS_PARTS] = {[ROWS_PART_BYTES] = ROWS_BYTES}; /* all others are FLOPs */
+
+int rows_part_of(const char *reading)
+{
+    int p = 0;
+
+    while (p < ROWS_PARTS && strcmp(part_names[p], reading) != 0)
+        p++;
+    return p;
+}
+
+double rows_whole(enum rows_metric m, const double part[ROWS_PARTS])
+{
+    double half = part[ROWS_PART_F16];
+
+    if (m == ROWS_BYTES)
+        return part[ROWS_PART_BYTES];
+    if (isfinite(part[ROWS_PART_FLOPS]))
+        return part[ROWS_PART_FLOPS];
+    return part[ROWS_PART_TENSOR] + part[ROWS_PART_F32] + (isfinite(half) ? half : 0);
+}
 
 static int load_run(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(s,
                                   "SELECT threads, tokenize_ns / 1e6, CASE WHEN json_valid(prompt_tokens) THEN "
-                                  "json_array_length(prompt_tokens) ELSE 0 END FROM run WHERE id = ?1",
+                                  "json_array_length(prompt_tokens) ELSE 0 END, backend = 'cuda' FROM run WHERE id = ?1",
                                   out->run, e);
 
     if (cursor_next(&c)) {
         out->threads = cursor_int(&c, 0);
         out->tokenize_ms = cursor_real(&c, 1);
         out->prompt_ids = cursor_int(&c, 2);
+        out->device = cursor_int(&c, 3);
     } else if (c.code == 0) {
         c.code = err_set(e, ERR_USAGE, "no run %lld in this database", (long long)out->run);
     }
@@ -124,11 +151,20 @@ static int load_predictions(struct rows *out, struct store *s, struct err *e)
     return cursor_close(&c);
 }
 
+static int find_pass(const struct rows *r, const char *name)
+{
+    for (int i = 0; i < r->passes; i++)
+        if (strcmp(r->pass[i], name) == 0)
+            return i;
+    return -1;
+}
+
 static int pass_index(struct rows *out, struct cursor *c, const char *name)
 {
-    for (int i = 0; i < out->passes; i++)
-        if (strcmp(out->pass[i], name) == 0)
-            return i;
+    int found = find_pass(out, name);
+
+    if (found >= 0)
+        return found;
     char(*more)[sizeof *out->pass] = cursor_grow(c, out->pass, out->passes, sizeof *more);
     if (!more)
         return 0;
@@ -164,15 +200,14 @@ static int load_repetitions(struct rows *out, struct store *s, struct err *e)
         r->started_ns = cursor_int64(&c, 5);
         r->ordinal = cursor_int(&c, 6);
         r->visit = cursor_int(&c, 9);
-        r->bare[0] = cursor_real(&c, 7);
-        r->bare[1] = cursor_real(&c, 8) - r->bare[0];
+        r->lump[0] = cursor_real(&c, 7);
+        r->lump[1] = cursor_real(&c, 8) - r->lump[0];
         r->energy[0] = r->energy[1] = NAN;
         r->faults = cursor_real(&c, 10);
         r->ms = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
         r->sample_ms = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
-        for (int m = 0; m < ROWS_METRICS; m++)
-            r->counted[m] = cursor_nans(&c, t->axis[AXIS_NEW_TOKENS]);
     }
+    out->bare = find_pass(out, "bare");
     return cursor_close(&c);
 }
 
@@ -190,13 +225,22 @@ static struct rows_repetition *place_find(const struct rows *r, struct place *at
     return NULL;
 }
 
+/* Sets a step's value in an array that is there from its first value on. */
+static void set_step(struct cursor *c, double **array, const struct rows_trial *t, int step, double value)
+{
+    if (!*array && isfinite(value))
+        *array = cursor_nans(c, t->axis[AXIS_NEW_TOKENS]);
+    if (*array)
+        (*array)[step] = value;
+}
+
 static int load_steps(struct rows *out, struct store *s, struct err *e)
 {
-    struct cursor c =
-        cursor_open(s,
-                    "SELECT r.id, s.step, s.wall_ns / 1e6, s.sample_ns / 1e6 FROM trial t JOIN repetition r ON r.trial = t.id "
-                    "JOIN step s ON s.repetition = r.id WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
-                    out->run, e);
+    struct cursor c = cursor_open(
+        s,
+        "SELECT r.id, s.step, s.wall_ns / 1e6, s.sample_ns / 1e6, s.launches FROM trial t JOIN repetition r ON r.trial = t.id "
+        "JOIN step s ON s.repetition = r.id WHERE t.run = ?1 ORDER BY t.ordinal, r.id",
+        out->run, e);
     struct place at = {0};
 
     while (cursor_next(&c)) {
@@ -206,47 +250,70 @@ static int load_steps(struct rows *out, struct store *s, struct err *e)
             continue;
         r->ms[step] = cursor_real(&c, 2);
         r->sample_ms[step] = cursor_real(&c, 3);
+        set_step(&c, &r->launches, &out->trial[at.trial], step, cursor_real(&c, 4));
     }
     return cursor_close(&c);
 }
 
+/* The parts of FLOPs that a CPU's counters may tell beside their whole are only of interest on a GPU. */
+static bool explains(const struct rows *r, int part)
+{
+    return part == ROWS_PART_FLOPS || part == ROWS_PART_BYTES || (r->device && part != ROWS_PART_F16);
+}
+
+static struct cursor open_readings(struct rows *out, struct store *s, struct err *e)
+{
+    struct text sql = {0};
+
+    text_puts(&sql,
+              "SELECT r.id, g.step, g.metric, g.value, g.provenance = 'multiplexed', g.why FROM trial t JOIN repetition r "
+              "ON r.trial = t.id JOIN reading g ON g.repetition = r.id WHERE t.run = ?1 AND r.prefill_ns IS NULL AND "
+              "g.metric IN (");
+    for (int p = 0; p < ROWS_PARTS; p++)
+        text_printf(&sql, "%s'%s'", p ? ", " : "", part_names[p]);
+    text_puts(&sql, ") ORDER BY t.ordinal, r.id");
+    struct cursor c = cursor_open(s, sql.data, out->run, e);
+    text_free(&sql);
+    return c;
+}
+
 static int load_readings(struct rows *out, struct store *s, struct err *e)
 {
-    struct cursor c =
-        cursor_open(s,
-                    "SELECT r.id, g.step, g.metric = 'dram_read_bytes', g.value, g.provenance = 'multiplexed', g.why "
-                    "FROM trial t JOIN repetition r ON r.trial = t.id JOIN reading g ON g.repetition = r.id "
-                    "WHERE t.run = ?1 AND g.metric IN ('flops', 'dram_read_bytes') ORDER BY t.ordinal, r.id",
-                    out->run, e);
+    struct cursor c = open_readings(out, s, e);
     struct place at = {0};
+    char name[32];
 
     while (cursor_next(&c)) {
         struct rows_repetition *r = place_find(out, &at, cursor_int64(&c, 0));
         if (!r)
             continue;
         struct rows_trial *t = &out->trial[at.trial];
-        int step = cursor_int(&c, 1), m = cursor_int(&c, 2) ? ROWS_BYTES : ROWS_FLOPS;
+        cursor_text(&c, 2, name, sizeof name);
+        int step = cursor_int(&c, 1), part = rows_part_of(name), m = rows_part_metric[part];
         double value = cursor_real(&c, 3);
         if (step < 0 || step >= t->axis[AXIS_NEW_TOKENS])
             continue;
-        if (isnan(value) && !t->why[m][0])
+        if (isnan(value) && !t->why[m][0] && explains(out, part))
             cursor_text(&c, 5, t->why[m], sizeof t->why[m]);
         if (isnan(value))
             continue;
-        r->counted[m][step] = value;
-        t->multiplexed[m] |= cursor_int(&c, 4);
+        set_step(&c, &r->part[part], t, step, value);
+        t->multiplexed[m] |= explains(out, part) && cursor_int(&c, 4);
     }
     return cursor_close(&c);
 }
 
-/* Of a phase whose every step has a reading. */
+/* Of a phase whose every step has a reading; 0 J is a meter that has not moved yet. Of a GPU's board where it was measured (of
+ * the two spellings the larger), else of the CPU packages. */
 static int load_energy(struct rows *out, struct store *s, struct err *e)
 {
     struct cursor c = cursor_open(
         s,
-        "SELECT r.id, g.step > 0, sum(g.value), count(g.value), t.new_tokens FROM trial t JOIN repetition r ON r.trial = t.id "
-        "JOIN reading g ON g.repetition = r.id WHERE t.run = ?1 AND g.metric = 'energy_j' GROUP BY t.ordinal, r.id, "
-        "g.step > 0 ORDER BY t.ordinal, r.id",
+        "WITH e AS (SELECT t.ordinal, r.id, g.step > 0 AS decode, g.metric, g.value, t.new_tokens FROM trial t JOIN repetition "
+        "r "
+        "ON r.trial = t.id JOIN reading g ON g.repetition = r.id WHERE t.run = ?1 AND g.metric IN ('energy_j', "
+        "'gpu_energy_j')) SELECT id, decode, nullif(sum(value), 0), count(value), new_tokens, metric = 'gpu_energy_j' FROM e "
+        "WHERE metric = (SELECT max(metric) FROM e WHERE value IS NOT NULL) GROUP BY ordinal, id, decode ORDER BY ordinal, id",
         out->run, e);
     struct place at = {0};
 
@@ -255,6 +322,7 @@ static int load_energy(struct rows *out, struct store *s, struct err *e)
         bool decode = cursor_int(&c, 1);
         if (r && cursor_int(&c, 3) == (decode ? cursor_int(&c, 4) - 1 : 1))
             r->energy[decode] = cursor_real(&c, 2);
+        out->board_energy = cursor_int(&c, 5);
     }
     return cursor_close(&c);
 }
@@ -313,15 +381,17 @@ static int load_roofs(struct rows *out, struct store *s, struct err *e)
 /* A refused calibration says best why a metric was not counted; otherwise whatever part of the counters was absent. */
 static int load_why(struct rows *out, struct store *s, enum rows_metric m, struct err *e)
 {
+    const char *name = m == ROWS_BYTES ? "dram_read_bytes" : "flops", *probe = out->device ? "cupti" : "papi";
+    const char *parts = m == ROWS_BYTES || !out->device ? "" : ", 'flops_tensor', 'flops_f32'";
     char sql[512];
 
     snprintf(
         sql, sizeof sql,
         "SELECT why FROM (SELECT 1 AS rank, id, event || ' on ' || kernel || ': ' || why AS why FROM calibration "
-        "WHERE run = ?1 AND metric = '%s' AND accepted = 0 "
+        "WHERE run = ?1 AND metric IN ('%s'%s) AND accepted = 0 "
         "UNION ALL SELECT 2, rowid, what || ': ' || why FROM absent "
-        "WHERE run = ?1 AND (what LIKE '%%%s%%' OR what LIKE '%%papi%%' OR what LIKE '%%counter%%')) ORDER BY rank, id LIMIT 1",
-        rows_metric_names[m], rows_metric_names[m]);
+        "WHERE run = ?1 AND (what LIKE '%%%s%%' OR what LIKE '%%%s%%' OR what LIKE '%%counter%%')) ORDER BY rank, id LIMIT 1",
+        name, parts, name, probe);
     struct cursor c = cursor_open(s, sql, out->run, e);
     if (cursor_next(&c))
         cursor_text(&c, 0, out->why[m], sizeof out->why[m]);
@@ -363,8 +433,9 @@ void rows_free(struct rows *r)
         for (int k = 0; k < t->reps; k++) {
             free(t->rep[k].ms);
             free(t->rep[k].sample_ms);
-            for (int m = 0; m < ROWS_METRICS; m++)
-                free(t->rep[k].counted[m]);
+            free(t->rep[k].launches);
+            for (int p = 0; p < ROWS_PARTS; p++)
+                free(t->rep[k].part[p]);
         }
         free(t->rep);
         free(t->predicted);
@@ -393,7 +464,7 @@ int rows_usual(const struct rows *r, enum axis a)
 const struct rows_repetition *rows_first_stepped(const struct rows_trial *t)
 {
     for (int i = 0; i < t->reps; i++)
-        if (!isfinite(t->rep[i].bare[0]))
+        if (!isfinite(t->rep[i].lump[0]))
             return &t->rep[i];
     return t->rep;
 }
@@ -418,12 +489,16 @@ int rows_step_sample_ms(const struct rows_trial *t, int pass, int step, double *
     return n;
 }
 
-int rows_step_counted(const struct rows_trial *t, enum rows_metric m, int step, double *buf)
+double rows_step_counted(const struct rows_trial *t, enum rows_metric m, int step, double *buf)
 {
-    int n = 0;
+    double part[ROWS_PARTS];
 
-    for (int i = 0; i < t->reps; i++)
-        if (!t->rep[i].warmup && isfinite(t->rep[i].counted[m][step]))
-            buf[n++] = t->rep[i].counted[m][step];
-    return n;
+    for (int p = 0; p < ROWS_PARTS; p++) {
+        int n = 0;
+        for (int i = 0; i < t->reps; i++)
+            if (!t->rep[i].warmup && t->rep[i].part[p] && isfinite(t->rep[i].part[p][step]))
+                buf[n++] = t->rep[i].part[p][step];
+        part[p] = stats_median(buf, n);
+    }
+    return rows_whole(m, part);
 }

@@ -34,6 +34,8 @@ enum sql {
     SQL_ADD_READING,
     SQL_ADD_OP_STEP,
     SQL_ADD_OP_READING,
+    SQL_ADD_EVENT,
+    SQL_ADD_SAMPLE,
     SQL_ADD_CLAIM,
     SQL_SET_CLAIM,
     SQL_COUNT,
@@ -61,8 +63,9 @@ static const char *const sql_text[SQL_COUNT] = {
         "accepted, why) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_TRIAL] =
         "INSERT INTO trial(kv_cache, batch, prompt_tokens, new_tokens, strategy, dtype, kv_dtype, threads, gemm, attention, "
-        "run, ordinal, rows, sampling, arithmetic, attention_arithmetic, weight_bytes, kv_bytes_formula, kv_bytes_allocated) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", /* the axes first, in the order of enum axis */
+        "launch, run, ordinal, rows, sampling, arithmetic, attention_arithmetic, weight_bytes, kv_bytes_formula, "
+        "kv_bytes_allocated) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", /* the axes first, in the order of enum axis */
     [SQL_SET_TRIAL] = "UPDATE trial SET kv_bytes_allocated = ?, unconverged = ? WHERE id = ?",
     [SQL_ADD_ACCURACY] = "INSERT INTO accuracy(trial, positions, max_error, mean_error, spread, top1) VALUES(?, ?, ?, ?, ?, ?)",
     [SQL_ADD_PREDICTION] = "INSERT INTO prediction(trial, step, phase, flops, weight_bytes, kv_read_bytes, kv_write_bytes, "
@@ -73,14 +76,19 @@ static const char *const sql_text[SQL_COUNT] = {
         "switches_involuntary, page_faults_minor, page_faults_major, steal_ticks, other_busy, load1, interrupts, throttled, "
         "frequency_hz, sibling_busy, huge_share, remote_share, prefill_ns) "
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_ADD_STEP] =
-        "INSERT INTO step(repetition, step, phase, wall_ns, kv_len, token, token_text, sample_ns) VALUES(?, ?, ?, ?, ?, ?, ?, "
-        "?)",
+    [SQL_ADD_STEP] = "INSERT INTO step(repetition, step, phase, wall_ns, kv_len, token, token_text, sample_ns, launches) "
+                     "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_READING] = "INSERT INTO reading(repetition, step, probe, metric, value, coverage, provenance, why) "
                         "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_OP_STEP] = "INSERT INTO op_step(repetition, step, steps, op, layer, wall_ns) VALUES(?, ?, ?, ?, ?, ?)",
     [SQL_ADD_OP_READING] = "INSERT INTO op_reading(repetition, step, steps, op, layer, probe, metric, value, provenance, why) "
                            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_EVENT] =
+        "INSERT INTO event(repetition, step, ordinal, kind, name, op, layer, start_ns, wall_ns, grid_x, grid_y, grid_z, "
+        "block_x, block_y, block_z, registers, shared_bytes, bytes) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_ADD_SAMPLE] = "INSERT INTO sample(repetition, at_ns, span_ns, read_bytes, write_bytes, sm_active, tensor_active) "
+                       "VALUES(?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CLAIM] = "INSERT INTO claim(run, ordinal, spec) VALUES(?, ?, ?)",
     [SQL_SET_CLAIM] = "UPDATE claim SET result = ?, text = ?, evidence = ? WHERE run = ? AND ordinal = ?",
 };
@@ -373,9 +381,15 @@ int store_add_repetition(struct store *s, int64_t trial, const struct store_repe
 
 int store_add_step(struct store *s, int64_t repetition, const struct store_step *step, struct err *e)
 {
-    const struct bind b[] = {
-        integer(repetition),   integer(step->step),  string(phase_of(step->step)), integer(step->wall_ns),
-        integer(step->kv_len), integer(step->token), string(step->token_text),     integer_or_null(step->sample_ns)};
+    const struct bind b[] = {integer(repetition),
+                             integer(step->step),
+                             string(phase_of(step->step)),
+                             integer(step->wall_ns),
+                             integer(step->kv_len),
+                             integer(step->token),
+                             string(step->token_text),
+                             integer_or_null(step->sample_ns),
+                             integer_or_null(step->launches)};
 
     return PERFORM(s, SQL_ADD_STEP, b, e);
 }
@@ -406,6 +420,35 @@ int store_add_op_reading(struct store *s, int64_t repetition, const struct store
                              string(r->provenance), string(r->why)};
 
     return PERFORM(s, SQL_ADD_OP_READING, b, e);
+}
+
+int store_add_event(struct store *s, int64_t repetition, const struct store_event *event, struct err *e)
+{
+    bool kernel = strcmp(event->kind, "kernel") == 0; /* the others have no shape, and kernels no bytes of their own */
+    struct bind b[18] = {integer(repetition),   integer(event->step),     integer(event->ordinal),
+                         string(event->kind),   string(event->name),      string(event->op),
+                         integer(event->layer), integer(event->start_ns), integer(event->wall_ns)};
+
+    if (kernel) {
+        for (int i = 0; i < 3; i++) {
+            b[9 + i] = integer(event->grid[i]);
+            b[12 + i] = integer(event->block[i]);
+        }
+        b[15] = integer(event->registers);
+        b[16] = integer(event->shared_bytes);
+    } else {
+        b[17] = integer(event->bytes);
+    }
+    return PERFORM(s, SQL_ADD_EVENT, b, e);
+}
+
+int store_add_sample(struct store *s, int64_t repetition, const struct store_sample *sample, struct err *e)
+{
+    const struct bind b[] = {integer(repetition),        integer(sample->at_ns),    integer(sample->span_ns),
+                             real(sample->read_bytes),   real(sample->write_bytes), real(sample->sm_active),
+                             real(sample->tensor_active)};
+
+    return PERFORM(s, SQL_ADD_SAMPLE, b, e);
 }
 
 int store_add_claim(struct store *s, int64_t run, int ordinal, const char *spec_json, struct err *e)

@@ -48,7 +48,7 @@ int store_add_absent(struct store *s, int64_t run, const char *what, const char 
 int store_add_cache(struct store *s, int64_t run, const char *level, int64_t bytes, struct err *e);
 
 struct store_roof {
-    const char *name, *kind, *level, *how;
+    const char *name, *kind, *level, *how; /* kind: "compute", "bandwidth" or "launch" */
     int threads, round, repetitions;
     double value, work;
     int64_t at_ns, wall_ns;
@@ -67,8 +67,8 @@ struct store_trial {
     int axis[AXIS_COUNT]; /* of this trial: prompt_tokens and threads as counted, never 0 */
     int rows;
     const char *sampling;                         /* the settings in words, NULL for greedy */
-    const char *arithmetic;                       /* "f32", "bf16", "int8": in what products with weights are computed */
-    const char *attention_arithmetic;             /* the same of attention: "f32", "bf16" */
+    const char *arithmetic;                       /* "f32", "f16", "bf16", "int8": in what products with weights are computed */
+    const char *attention_arithmetic;             /* the same of attention: "f32", "f16", "bf16" */
     int64_t weight_bytes;                         /* of the model as this trial has it in memory */
     int64_t kv_bytes_formula, kv_bytes_allocated; /* allocated < 0: NULL */
 };
@@ -117,6 +117,7 @@ struct store_step { /* phase follows from step */
     int step;
     int64_t wall_ns, sample_ns; /* sample_ns < 0: NULL */
     int kv_len, token;
+    int launches; /* kernels, copies and sets given to a device; < 0: NULL, there was none */
     const char *token_text;
 };
 int store_add_step(struct store *s, int64_t repetition, const struct store_step *step, struct err *e);
@@ -137,6 +138,26 @@ struct store_op_place {
 int store_add_op_step(struct store *s, int64_t repetition, const struct store_op_place *at, int64_t wall_ns, struct err *e);
 int store_add_op_reading(struct store *s, int64_t repetition, const struct store_op_place *at, const struct store_reading *r,
                          struct err *e); /* r->step and r->coverage are not looked at */
+
+/* One piece of a device's work in a step that is kept (op_span's), in their order. */
+struct store_event {
+    int step, ordinal; /* ordinal: within the step */
+    const char *kind;  /* "kernel", "copy", "set" */
+    const char *name;
+    const char *op;            /* NULL: it belongs to none, or a graph was replayed */
+    int layer;                 /* -1: outside the layers */
+    int64_t start_ns, wall_ns; /* start: since the step's first event */
+    int grid[3], block[3], registers, shared_bytes;
+    int64_t bytes; /* of copies and sets, else 0: NULL */
+};
+int store_add_event(struct store *s, int64_t repetition, const struct store_event *event, struct err *e);
+
+/* A sample of the device's state; NAN: NULL. at_ns: since the execution's start. */
+struct store_sample {
+    int64_t at_ns, span_ns;
+    double read_bytes, write_bytes, sm_active, tensor_active;
+};
+int store_add_sample(struct store *s, int64_t repetition, const struct store_sample *sample, struct err *e);
 
 int store_add_claim(struct store *s, int64_t run, int ordinal, const char *spec_json, struct err *e);
 int store_set_claim(struct store *s, int64_t run, int ordinal, const char *result, const char *text, const char *evidence,

@@ -19,8 +19,9 @@
 
 enum { APPLICATION_ID = 0x62656e63, BUSY_MS = 10000 }; /* "benc" */
 
-/* Migration i takes a file from user_version i to i + 1; in a transaction of its own. */
-static const char *const migrations[] = {embedded_schema, embedded_schema_2, embedded_schema_3, embedded_schema_4};
+/* Migration i takes a file from user_version i to i + 1. */
+static const char *const migrations[] = {embedded_schema, embedded_schema_2, embedded_schema_3, embedded_schema_4,
+                                         embedded_schema_5};
 enum { VERSION = sizeof migrations / sizeof *migrations };
 
 struct sqlite3 *store_handle(struct store *s)
@@ -132,7 +133,28 @@ static int check_identity(struct store *s, bool readonly, struct err *e)
     return readonly ? not_ours(s, e, "it is empty") : 0;
 }
 
-/* Re-reads the version inside the transaction: two programs may be creating the same file. */
+/* A table that others refer to may have been made anew: every row must still refer to one that is there. */
+static int check_references(struct store *s, struct err *e)
+{
+    static const char sql[] = "SELECT \"table\" FROM pragma_foreign_key_check";
+    sqlite3_stmt *st = NULL;
+    int code = 0, got = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+
+    if (got == SQLITE_OK)
+        got = sqlite3_step(st);
+    if (got == SQLITE_ROW)
+        code = err_set(e, ERR_FORMAT,
+                       "%s: cannot be brought up to date: rows of '%s' belong to rows that are not there: it was changed by "
+                       "hand; name another with --db",
+                       s->path, (const char *)sqlite3_column_text(st, 0));
+    else if (got != SQLITE_DONE)
+        code = store_error(s, e);
+    sqlite3_finalize(st);
+    return code;
+}
+
+/* All of them in one transaction, with foreign keys off (a migration may replace a table that others refer to; inside a
+ * transaction they cannot be switched). Re-reads the version inside it: two programs may be creating the same file. */
 static int migrate(struct store *s, struct err *e)
 {
     struct identity id = {0};
@@ -144,6 +166,8 @@ static int migrate(struct store *s, struct err *e)
     code = identify(s, &id, e);
     for (int v = id.version; code == 0 && v < VERSION; v++)
         code = execute(s, migrations[v], e);
+    if (code == 0 && id.version < VERSION)
+        code = check_references(s, e);
     snprintf(pragma, sizeof pragma, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID, VERSION);
     if (code == 0 && (id.application_id != APPLICATION_ID || id.version != VERSION))
         code = execute(s, pragma, e);
@@ -160,7 +184,7 @@ static int connect_file(struct store *s, const char *name, int flags, struct err
     if (sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return s->db ? store_error(s, e) : err_set(e, ERR_MEMORY, "%s: out of memory", s->path);
     sqlite3_busy_timeout(s->db, BUSY_MS);
-    return execute(s, "PRAGMA foreign_keys = ON", e);
+    return 0;
 }
 
 /* A WAL database in a folder that we may not write to cannot be opened the usual way (its index file cannot be made). When no
@@ -215,10 +239,10 @@ static int open_writable(struct store *s, struct err *e)
         code = check_identity(s, false, e);
     /* Where WAL cannot be had (some network file systems) SQLite keeps its rollback journal, which is as safe and slower. */
     if (code == 0)
-        code = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", e);
+        code = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF", e);
     if (code == 0)
         code = migrate(s, e);
-    return code;
+    return code == 0 ? execute(s, "PRAGMA foreign_keys = ON", e) : code;
 }
 
 static int open_readonly(struct store *s, struct err *e)

@@ -74,10 +74,9 @@ static void put_wrapped(struct text *out, const char *s, int column, int indent)
     text_puts(out, "\n");
 }
 
-static void put_line(struct text *out, int indent, const char *s)
+void summary_line(struct text *out, const char *s)
 {
-    text_printf(out, "%*s", indent, "");
-    put_wrapped(out, s, indent, indent + 2);
+    put_wrapped(out, s, 0, 2);
 }
 
 /* --- sentences --- */
@@ -104,14 +103,20 @@ static bool put_roofs_of(struct text *out, const json_t *roofs, double threads, 
     {
         if (number(r, "threads") != threads)
             continue;
-        text_printf(&line, "%s %s %s", shown++ ? "," : "", word(r, "name"), number_text(v, number(r, "value") / 1e9, 3));
+        const char *prefix;
+        double scale = number_scale(number(r, "value"), &prefix);
+        if (strcmp(word(r, "kind"), "launch") == 0) {
+            scale = 1e6;
+            prefix = "M ";
+        }
+        text_printf(&line, "%s %s %s", shown++ ? "," : "", word(r, "name"), number_text(v, number(r, "value") / scale, 3));
         if (json_integer_value(at(r, "n")) > 1)
-            text_printf(&line, " [%s, %s]", number_text(lo, number(r, "lo") / 1e9, 3),
-                        number_text(hi, number(r, "hi") / 1e9, 3));
-        text_printf(&line, " G%s", word(r, "unit"));
+            text_printf(&line, " [%s, %s]", number_text(lo, number(r, "lo") / scale, 3),
+                        number_text(hi, number(r, "hi") / scale, 3));
+        text_printf(&line, " %s%s", prefix, word(r, "unit"));
     }
     if (shown)
-        put_line(out, 0, line.data);
+        summary_line(out, line.data);
     text_free(&line);
     return shown > 0;
 }
@@ -133,7 +138,7 @@ static void put_roofs(struct text *out, const json_t *document)
         any = (first && put_roofs_of(out, roofs, number(r, "threads"), true)) || any;
     }
     if (!any)
-        put_line(out, 0, "roofs: none measured");
+        summary_line(out, "roofs: none measured");
 }
 
 static const char *kind_of(const json_t *trial, const char *phase)
@@ -145,7 +150,7 @@ static const char *kind_of(const json_t *trial, const char *phase)
  * by how the engine computes; where that would be too many sentences, all of a kind. */
 static bool same_verdict(const json_t *a, const json_t *b, const char *phase, bool brief)
 {
-    static const char *const engine[] = {"dtype", "kv_dtype", "threads", "gemm", "attention", "rows"};
+    static const char *const engine[] = {"dtype", "kv_dtype", "threads", "gemm", "attention", "launch", "rows"};
     const char *key = strcmp(phase, "prefill") == 0 ? "prompt_tokens" : "kv_cache";
 
     if (strcmp(kind_of(a, phase), kind_of(b, phase)) != 0)
@@ -199,7 +204,7 @@ static void put_verdict(struct text *out, const json_t *trials, size_t first, co
     if (n > 1 && round(100 * hi) > round(100 * lo))
         text_printf(&line, ", efficiency %.0f-%.0f %% in all", 100 * lo, 100 * hi);
     text_puts(&line, ")");
-    put_line(out, 0, line.data);
+    summary_line(out, line.data);
     text_free(&line);
 }
 
@@ -239,7 +244,7 @@ static void put_choosing(struct text *out, const json_t *trials)
                     number_text(share, 100 * number(at(sample, "share"), "median"), 2));
     }
     if (shown)
-        put_line(out, 0, line.data);
+        summary_line(out, line.data);
     text_free(&line);
 }
 
@@ -269,7 +274,7 @@ static void put_growth(struct text *out, const json_t *document)
             continue;
         text_printf(&line, "theory %s: %.0f to %.0f, at these lengths %.2f", word(f, "theory"), number(f, "theory_lo"),
                     number(f, "theory_hi"), number(f, "theory_here"));
-        put_line(out, 0, line.data);
+        summary_line(out, line.data);
     }
     text_free(&line);
 }
@@ -324,7 +329,7 @@ static void put_counted(struct text *out, const json_t *trials)
     if (counted < 4 && why)
         text_printf(&line, "%s %snot counted (%s)", counted ? ";" : "", counted ? "some " : "", why);
     if (counted || why)
-        put_line(out, 0, line.data);
+        summary_line(out, line.data);
     text_free(&line);
 }
 
@@ -380,16 +385,20 @@ static void put_claims(struct text *out, const json_t *claims)
 static void put_head(struct text *out, const json_t *document)
 {
     const json_t *run = at(document, "run"), *model = at(document, "model");
+    const char *gpu = json_string_value(at(at(document, "device"), "name"));
     struct text line = {0};
 
-    text_printf(&line, "run %lld, %s: %s %s (%s), backend %s, %lld threads", (long long)json_integer_value(at(run, "id")),
-                word(run, "suite"), word(model, "name"), word(model, "dtype"), word(model, "weights"), word(run, "backend"),
-                (long long)json_integer_value(at(run, "threads")));
+    text_printf(&line, "run %lld, %s: %s %s (%s), backend %s, ", (long long)json_integer_value(at(run, "id")),
+                word(run, "suite"), word(model, "name"), word(model, "dtype"), word(model, "weights"), word(run, "backend"));
+    if (json_is_object(at(document, "device")))
+        text_puts(&line, gpu ? gpu : "a GPU whose name was not recorded");
+    else
+        text_printf(&line, "%lld threads", (long long)json_integer_value(at(run, "threads")));
     if (json_is_null(at(run, "finished")))
         text_puts(&line, "; unfinished");
     if (json_is_string(at(run, "problem")))
         text_printf(&line, "; %s: %s", word(run, "outcome"), word(run, "problem"));
-    put_line(out, 0, line.data);
+    summary_line(out, line.data);
     text_free(&line);
 }
 
@@ -413,7 +422,7 @@ static void put_loading(struct text *out, const json_t *document)
         text_printf(&line, "; %s sha256 %.*s...", word(f, "path"), HASH_SHOWN, word(f, "sha256"));
     if (i > FILES_SHOWN)
         text_printf(&line, "; and %zu files more", i - FILES_SHOWN);
-    put_line(out, 0, line.data);
+    summary_line(out, line.data);
     text_free(&line);
 }
 
@@ -433,6 +442,7 @@ void summary_text(const json_t *document, struct text *out)
     put_counted(out, trials);
     summary_weights(out, document);
     summary_accuracy(out, document);
+    summary_device(out, trials);
     summary_energy(out, trials);
     summary_ops(out, trials);
     summary_costs(out, at(document, "overhead"));

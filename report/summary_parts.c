@@ -113,7 +113,7 @@ static void put_op(struct text *out, const json_t *op)
         snprintf(of, sizeof of, "%.0f %% of %.20s, %.16s", 100 * efficiency, roof, kind ? kind : "?");
     text_puts(out, "  ");
     summary_clean(out, name ? name : "?", strlen(name ? name : "?"));
-    text_printf(out, "%*s%9s %6.1f %%  %8s %8s %8s %8s  %s\n", 10 - (int)strlen(name ? name : "?"), "",
+    text_printf(out, "%*s%9s %6.1f %%  %7s %7s %7s %7s  %s\n", 10 - (int)strlen(name ? name : "?"), "",
                 number_text(b[0], words_number_at(op, "ms.median"), 3), 100 * share,
                 amount_text(b[1], best_amount(op, "flops") / 1e6), amount_text(b[2], best_amount(op, "bytes") / 1e6),
                 amount_text(b[3], words_number_at(op, "gflops")), amount_text(b[4], words_number_at(op, "gbps")), of);
@@ -123,16 +123,19 @@ static void put_phase(struct text *out, const json_t *trial, const char *phase)
 {
     const json_t *p = json_object_get(json_object_get(trial, "per_op"), phase);
     char ms[NUMBER_TEXT], perturbation[WORDS_MAX];
+    struct text line = {0};
     json_t *op;
     size_t i;
 
     if (!json_is_object(p))
         return;
-    text_printf(out, "\n%s by op, ", phase);
-    summary_clean(out, words_string_at(trial, "label"), strlen(words_string_at(trial, "label")));
-    text_printf(out, ": %s ms%s, %s against the timing pass\n", number_text(ms, words_number_at(p, "step_ms.median"), 3),
-                strcmp(phase, "decode") == 0 ? " a step" : "", words_change(perturbation, words_number_at(p, "perturbation")));
-    text_printf(out, "  %-10s%9s %8s  %8s %8s %8s %8s  %s\n", "op", "ms", "share", "MFLOP", "MB", "GFLOP/s", "GB/s",
+    text_printf(&line, "%s by op, %s: %s ms%s, %s against the timing pass", phase, words_string_at(trial, "label"),
+                number_text(ms, words_number_at(p, "step_ms.median"), 3), strcmp(phase, "decode") == 0 ? " a step" : "",
+                words_change(perturbation, words_number_at(p, "perturbation")));
+    text_puts(out, "\n");
+    summary_line(out, line.data);
+    text_free(&line);
+    text_printf(out, "  %-10s%9s %8s  %7s %7s %7s %7s  %s\n", "op", "ms", "share", "MFLOP", "MB", "GFLOP/s", "GB/s",
                 "of its roof");
     json_array_foreach(json_object_get(p, "ops"), i, op) put_op(out, op);
 }
@@ -250,16 +253,61 @@ void summary_accuracy(struct text *out, const json_t *document)
     }
 }
 
+/* --- GPU -------------------------------------------------------------------------------------------------------------------
+ */
+
+static double reading(const json_t *trial, const char *phase, const char *metric)
+{
+    return words_number_at(json_object_get(json_object_get(words_at(trial, "device.readings"), phase), metric), "value");
+}
+
+/* "; decode 194 kernels a step, busy 88 % of it, 612 W" */
+static void put_device(struct text *line, const json_t *trial, const char *phase)
+{
+    double kernels = words_number_at(words_at(trial, "device.launches"), phase), watts = reading(trial, phase, "gpu_power_w");
+    double busy = reading(trial, phase, "gpu_busy_ns") / reading(trial, phase, "gpu_ns");
+    bool decode = strcmp(phase, "decode") == 0;
+    char w[NUMBER_TEXT];
+
+    if (!isfinite(kernels))
+        return;
+    text_printf(line, "%s %s %.0f kernels%s", decode ? ";" : ":", phase, kernels, decode ? " a step" : "");
+    if (isfinite(busy))
+        text_printf(line, ", busy %.0f %% of it", 100 * busy);
+    if (isfinite(watts))
+        text_printf(line, ", %s W", number_text(w, watts, 3));
+}
+
+void summary_device(struct text *out, const json_t *trials)
+{
+    json_t *t, *word;
+    size_t i, k;
+
+    json_array_foreach((json_t *)trials, i, t)
+    {
+        struct text line = {0};
+        if (!words_at(t, "device"))
+            continue;
+        text_printf(&line, "GPU, %s", words_string_at(t, "label"));
+        for (int p = 0; p < 2; p++)
+            put_device(&line, t, phases[p]);
+        json_array_foreach((json_t *)words_at(t, "device.slowed"), k, word)
+            text_printf(&line, "%s%s", k ? ", " : "; slowed by: ", json_string_value(word));
+        summary_line(out, line.data);
+        text_free(&line);
+    }
+}
+
 /* --- energy ----------------------------------------------------------------------------------------------------------------
  */
 
-static void put_energy(struct text *out, const json_t *trial, const char *phase)
+static void put_energy(struct text *line, const json_t *trial, const char *phase)
 {
     const json_t *e = json_object_get(json_object_get(trial, "energy"), phase);
     char j[NUMBER_TEXT], w[NUMBER_TEXT];
 
     if (json_is_object(e))
-        text_printf(out, ", %s %s J a token at %s W", phase, number_text(j, words_number_at(e, "joules_per_token"), 3),
+        text_printf(line, ", %s %s J a token at %s W", phase, number_text(j, words_number_at(e, "joules_per_token"), 3),
                     number_text(w, words_number_at(e, "watts.median"), 3));
 }
 
@@ -270,12 +318,14 @@ void summary_energy(struct text *out, const json_t *trials)
 
     json_array_foreach((json_t *)trials, i, t)
     {
+        const char *of = words_string_at(t, "energy.of"), *label = words_string_at(t, "label");
+        struct text line = {0};
         if (!json_is_object(json_object_get(t, "energy")))
             continue;
-        text_puts(out, "energy, ");
-        summary_clean(out, words_string_at(t, "label"), strlen(words_string_at(t, "label")));
-        put_energy(out, t, "prefill");
-        put_energy(out, t, "decode");
-        text_puts(out, "\n");
+        text_printf(&line, "energy%s, %s", of && strcmp(of, "GPU board") == 0 ? " of the GPU" : "", label ? label : "?");
+        put_energy(&line, t, "prefill");
+        put_energy(&line, t, "decode");
+        summary_line(out, line.data);
+        text_free(&line);
     }
 }

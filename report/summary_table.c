@@ -10,7 +10,7 @@
 #include "summary_parts.h"
 #include "words.h"
 
-enum { CELL = 32, COLUMNS = 18 };
+enum { CELL = 32, COLUMNS = 19 };
 
 static void cell_number(char *cell, double v, int digits)
 {
@@ -86,23 +86,12 @@ static const struct {
     void (*fill)(const json_t *trial, char *cell);
     int goes;
 } columns[COLUMNS] = {
-    {"kv", "kv_cache", cell_kv, 5},
-    {"choice", "strategy", NULL, 0},
-    {"batch", "batch", NULL, 0},
-    {"prompt", "prompt_tokens", NULL, 2},
-    {"new", "new_tokens", NULL, 1},
-    {"dtype", "dtype", NULL, 0},
-    {"kv type", "kv_dtype", NULL, 0},
-    {"threads", "threads", NULL, 0},
-    {"gemm", "gemm", NULL, 0},
-    {"attention", "attention", NULL, 0},
-    {"prefill ms", NULL, cell_prefill_ms, 0},
-    {"tok/s", NULL, cell_prefill_rate, 4},
-    {"roof", NULL, cell_prefill_roof, 0},
-    {"decode ms/step", NULL, cell_decode_ms, 0},
-    {"tok/s", NULL, cell_decode_rate, 0},
-    {"GFLOP/s", NULL, cell_gflops, 3},
-    {"GB/s", NULL, cell_gbps, 0},
+    {"kv", "kv_cache", cell_kv, 5},        {"choice", "strategy", NULL, 0},      {"batch", "batch", NULL, 0},
+    {"prompt", "prompt_tokens", NULL, 2},  {"new", "new_tokens", NULL, 1},       {"dtype", "dtype", NULL, 0},
+    {"kv type", "kv_dtype", NULL, 0},      {"threads", "threads", NULL, 0},      {"gemm", "gemm", NULL, 0},
+    {"attention", "attention", NULL, 0},   {"launch", "launch", NULL, 0},        {"prefill ms", NULL, cell_prefill_ms, 0},
+    {"tok/s", NULL, cell_prefill_rate, 4}, {"roof", NULL, cell_prefill_roof, 0}, {"decode ms/step", NULL, cell_decode_ms, 0},
+    {"tok/s", NULL, cell_decode_rate, 0},  {"GFLOP/s", NULL, cell_gflops, 3},    {"GB/s", NULL, cell_gbps, 0},
     {"roof", NULL, cell_decode_roof, 0},
 };
 enum { GOES_MAX = 5 };

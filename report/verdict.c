@@ -11,12 +11,12 @@
 #include "number.h"
 
 static const double efficient = 0.5;
-
-enum { ALL_OPEN = 1u << VERDICT_COMPUTE | 1u << VERDICT_BANDWIDTH | 1u << VERDICT_OVERHEAD };
+static const double explained = 0.5; /* of its time, by handing over kernels alone */
 
 static const char *const kind_names[VERDICT_COUNT] = {
     [VERDICT_UNKNOWN] = "unknown",         [VERDICT_COMPUTE] = "compute-bound", [VERDICT_BANDWIDTH] = "bandwidth-bound",
-    [VERDICT_OVERHEAD] = "overhead-bound", [VERDICT_RIDGE] = "at the ridge",    [VERDICT_ABOVE] = "above its roof",
+    [VERDICT_OVERHEAD] = "overhead-bound", [VERDICT_LAUNCH] = "launch-bound",   [VERDICT_RIDGE] = "at the ridge",
+    [VERDICT_ABOVE] = "above its roof",
 };
 
 const char *verdict_kind_name(enum verdict_kind k)
@@ -52,7 +52,9 @@ static bool say_missing(struct verdict *v, const struct verdict_input *in)
     if (why)
         say(v, "%s", why);
     else
-        say(v, "the roof '%s' was not measured with %d thread%s", absent->name, in->threads, in->threads == 1 ? "" : "s");
+        say(v, "the roof '%s' was not measured", absent->name);
+    if (!why && in->threads > 0)
+        say(v, " with %d thread%s", in->threads, in->threads == 1 ? "" : "s");
     return true;
 }
 
@@ -76,29 +78,64 @@ static void say_efficiency(struct verdict *v)
 
 static void say_roof(struct verdict *v, const struct verdict_roof *roof, const char *unit)
 {
+    const char *prefix;
+    double scale = number_scale(roof->value, &prefix);
     char b[NUMBER_TEXT];
 
-    say(v, "the %s roof (%s %s)", roof->name, number_text(b, roof->value / 1e9, 3), unit);
+    say(v, "the %s roof (%s %s%s)", roof->name, number_text(b, roof->value / scale, 3), prefix, unit);
 }
 
 static void say_limit(struct verdict *v, const struct verdict_input *in)
 {
     if (memory_limits(v))
-        say_roof(v, &in->bandwidth, "GB/s");
+        say_roof(v, &in->bandwidth, "B/s");
     else
-        say_roof(v, &in->compute, "GFLOP/s");
+        say_roof(v, &in->compute, "FLOP/s");
+}
+
+/* "5.0 ms at the f32 fma roof (100 GFLOP/s), 100 ms at the dram read roof (10.0 GB/s)" */
+static void say_both_roofs(struct verdict *v, const struct verdict_input *in)
+{
+    char a[NUMBER_TEXT];
+
+    say(v, "%s ms at ", number_text(a, v->compute_s * 1e3, 2));
+    say_roof(v, &in->compute, "FLOP/s");
+    say(v, ", %s ms at ", number_text(a, v->memory_s * 1e3, 2));
+    say_roof(v, &in->bandwidth, "B/s");
+}
+
+/* "0.25 ms at the launch graph roof (1.29 us each)" */
+static void say_launch_roof(struct verdict *v, const struct verdict_input *in)
+{
+    char a[NUMBER_TEXT], b[NUMBER_TEXT];
+
+    say(v, "%s ms at the %s roof (%s us each)", number_text(a, v->launch_s * 1e3, 2), in->launch.name,
+        number_text(b, 1e6 / in->launch.value, 3));
+}
+
+static void say_launch(struct verdict *v, const struct verdict_input *in)
+{
+    char a[NUMBER_TEXT];
+
+    say(v, "it hands over %.0f kernels, which take ", v->launches);
+    say_launch_roof(v, in);
+    say(v, " of %s ms measured; ", number_text(a, in->seconds * 1e3, 3));
+    say_both_roofs(v, in);
 }
 
 static void say_overhead(struct verdict *v, const struct verdict_input *in)
 {
     char a[NUMBER_TEXT], b[NUMBER_TEXT];
 
-    say(v, "it takes %sx the time that either roof explains (%s ms measured", number_text(a, 1 / v->efficiency, 2),
+    say(v, "it takes %sx the time that either roof explains (%s ms measured, ", number_text(a, 1 / v->efficiency, 2),
         number_text(b, in->seconds * 1e3, 3));
-    say(v, ", %s ms at ", number_text(a, v->compute_s * 1e3, 2));
-    say_roof(v, &in->compute, "GFLOP/s");
-    say(v, ", %s ms at ", number_text(a, v->memory_s * 1e3, 2));
-    say_roof(v, &in->bandwidth, "GB/s");
+    say_both_roofs(v, in);
+    if (isfinite(v->launch_s)) {
+        say(v, ", its %.0f kernels ", v->launches);
+        say_launch_roof(v, in);
+    } else if (v->launch) {
+        say(v, "; it hands over %.0f kernels, but the roof '%s' was not measured", v->launches, in->launch.name);
+    }
     say(v, ")");
 }
 
@@ -142,6 +179,8 @@ static void say_verdict(struct verdict *v, const struct verdict_input *in)
         say(v, "%s is %s: ", in->phase, kind_names[v->kind]);
     if (v->kind == VERDICT_OVERHEAD)
         say_overhead(v, in);
+    else if (v->kind == VERDICT_LAUNCH)
+        say_launch(v, in);
     else if (v->kind != VERDICT_UNKNOWN)
         say_bound(v, in);
     if (in->cache)
@@ -163,10 +202,29 @@ static enum verdict_kind kind_of(const struct verdict *v, const struct verdict_i
     if (!isfinite(v->margin)) /* in a cache without a roof */
         return v->efficiency < efficient ? VERDICT_UNKNOWN : VERDICT_COMPUTE;
     if (v->efficiency < efficient)
-        return VERDICT_OVERHEAD;
+        return v->launch_share >= explained ? VERDICT_LAUNCH : VERDICT_OVERHEAD;
     if (v->margin_lo <= 1 && v->margin_hi >= 1)
         return VERDICT_RIDGE;
     return v->margin > 1 ? VERDICT_COMPUTE : VERDICT_BANDWIDTH;
+}
+
+static unsigned all_open(const struct verdict *v)
+{
+    return 1u << VERDICT_COMPUTE | 1u << VERDICT_BANDWIDTH | 1u << VERDICT_OVERHEAD | (v->launch ? 1u << VERDICT_LAUNCH : 0);
+}
+
+/* Which of the two is left open by what lies far below both roofs. */
+static unsigned open_below(const struct verdict *v)
+{
+    unsigned open = 0;
+
+    if (!v->launch)
+        return 1u << VERDICT_OVERHEAD;
+    if (!(v->launch_share_lo >= explained)) /* where it is not known it may be either */
+        open |= 1u << VERDICT_OVERHEAD;
+    if (!(v->launch_share_hi < explained))
+        open |= 1u << VERDICT_LAUNCH;
+    return open;
 }
 
 static unsigned open_kinds(const struct verdict *v)
@@ -174,13 +232,13 @@ static unsigned open_kinds(const struct verdict *v)
     unsigned open = 0;
 
     if (!isfinite(v->efficiency_lo) || !isfinite(v->margin) || v->kind == VERDICT_ABOVE)
-        return ALL_OPEN;
+        return all_open(v);
     if (v->efficiency_hi >= efficient && v->margin_hi >= 1)
         open |= 1u << VERDICT_COMPUTE;
     if (v->efficiency_hi >= efficient && v->margin_lo <= 1)
         open |= 1u << VERDICT_BANDWIDTH;
     if (v->efficiency_lo < efficient)
-        open |= 1u << VERDICT_OVERHEAD;
+        open |= open_below(v);
     return open;
 }
 
@@ -188,17 +246,24 @@ void verdict_decide(struct verdict *out, const struct verdict_input *in)
 {
     const struct verdict_roof *c = &in->compute, *b = &in->bandwidth;
 
-    *out = (struct verdict){.possible = ALL_OPEN, .counted = in->counted, .compute = c->name, .bandwidth = b->name};
+    *out = (struct verdict){.counted = in->counted, .compute = c->name, .bandwidth = b->name};
     out->ai = in->bytes > 0 ? in->flops / in->bytes : NAN;
     out->flop_rate = in->seconds > 0 ? in->flops / in->seconds : NAN;
     out->byte_rate = in->seconds > 0 ? in->bytes / in->seconds : NAN;
     out->compute_s = c->value > 0 ? in->flops / c->value : NAN;
     out->memory_s = b->value > 0 ? in->bytes / b->value : NAN;
+    out->launches = in->launches > 0 ? in->launches : NAN;
+    out->launch = in->launches > 0 ? in->launch.name : NULL;
+    out->launch_s = out->launch && in->launch.value > 0 ? in->launches / in->launch.value : NAN;
+    out->launch_share = out->launch ? in->launch_share : NAN;
+    out->launch_share_lo = out->launch ? in->launch_share_lo : NAN;
+    out->launch_share_hi = out->launch ? in->launch_share_hi : NAN;
     out->ridge = c->value > 0 && b->value > 0 ? c->value / b->value : NAN;
     out->margin = out->ai / out->ridge;
     out->margin_lo = out->ai / (c->hi / b->lo);
     out->margin_hi = out->ai / (c->lo / b->hi);
     out->efficiency = out->efficiency_lo = out->efficiency_hi = NAN;
+    out->possible = all_open(out);
     if (say_missing(out, in))
         return;
     out->efficiency = in->efficiency;

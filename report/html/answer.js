@@ -18,7 +18,7 @@ export function header(doc) {
       'Model',
       model.name && `${model.name} @ ${model.dtype}, ${whole(model.parameters) || '?'} parameters, ${model.weights}`,
     ],
-    ['Machine', machineName(doc) && `${machineName(doc)}, ${run.threads} thread${run.threads === 1 ? '' : 's'}`],
+    ['Machine', machineName(doc)],
     ['Backend', run.backend && `${run.backend}: ${run.backend_about}`],
     ['Started', date(run.started)],
   ];
@@ -161,15 +161,47 @@ function figure(value, name, detail, provenance) {
   );
 }
 
+/* How much of a decode step the GPU works; null where no timeline tells. */
+function working(t) {
+  const {gpu_busy_ns: at, gpu_ns: all} = t.device?.readings.decode || {};
+  return all?.value > 0 && known(at?.value)
+    ? figure(
+        percent(at.value / all.value),
+        'GPU at work',
+        `first to last kernel of a decode step${known(t.device.launches.decode) ? `, ${whole(t.device.launches.decode)} launches` : ''}`,
+        'timer',
+      )
+    : null;
+}
+
+/* What a run is about beside its times: its claims, the GPU, the cache, or choosing. */
+function subject(doc, on) {
+  const best = pairs(doc)
+    .filter((p) => p.speedup)
+    .pop();
+  if (!best && claimsWords(doc))
+    return figure(
+      `${doc.claims.filter((c) => c.result === 'held').length} of ${doc.claims.length}`,
+      'Claims held',
+      'on this machine, in this run',
+    );
+  if (!best && working(on)) return working(on);
+  return best || strategyTrials(doc).length < 2
+    ? figure(
+        best && `${digits(best.speedup.median)}×`,
+        'Speed-up by the cache',
+        best ? `at ${best.new_tokens} tokens` : 'needs both arms at one length',
+        best && 'timer',
+      )
+    : figure(percent(on.sample?.share?.median), 'Choosing the token', `of a decode step, ${on.strategy}`, 'timer');
+}
+
 function keyFigures(doc) {
   const on =
     mainTrials(doc)
       .filter((t) => t.kv_cache === 'on')
       .pop() || mainTrials(doc).pop();
   if (!on) return null;
-  const best = pairs(doc)
-    .filter((p) => p.speedup)
-    .pop();
   return h(
     'dl',
     {class: 'keys'},
@@ -181,20 +213,7 @@ function keyFigures(doc) {
       'timer',
     ),
     figure(rate(on.token_per_s), 'Whole request', shortLabel(on), 'timer'),
-    !best && claimsWords(doc)
-      ? figure(
-          `${doc.claims.filter((c) => c.result === 'held').length} of ${doc.claims.length}`,
-          'Claims held',
-          'on this machine, in this run',
-        )
-      : best || strategyTrials(doc).length < 2
-      ? figure(
-          best && `${digits(best.speedup.median)}×`,
-          'Speed-up by the cache',
-          best ? `at ${best.new_tokens} tokens` : 'needs both arms at one length',
-          best && 'timer',
-        )
-      : figure(percent(on.sample?.share?.median), 'Choosing the token', `of a decode step, ${on.strategy}`, 'timer'),
+    subject(doc, on),
   );
 }
 
@@ -232,6 +251,15 @@ const ends = (xs, text) => {
   return good.length ? (lo === hi ? lo : `${lo} to ${hi}`) : null;
 };
 
+/* What it costs to hand over the kernels, where that is the limit. */
+function handing(group, kind, entries) {
+  const share = ends(
+    kind === 'launch-bound' ? entries.map((x) => x.v.t_launch_ms / x.t[group.phase].ms?.median) : [],
+    percent,
+  );
+  return share ? `, launches alone take ${share} of the time` : '';
+}
+
 function boundWords(group, kind, entries, alone) {
   const where = alone
     ? ''
@@ -251,7 +279,7 @@ function boundWords(group, kind, entries, alone) {
       : null;
   return [
     h('strong', null, kind),
-    `${where}: ${efficiency ? `${efficiency} of its roof` : 'no roof to compare with'}${margin ? `, intensity ${margin} × the ridge` : ''} `,
+    `${where}: ${efficiency ? `${efficiency} of its roof` : 'no roof to compare with'}${margin ? `, intensity ${margin} × the ridge` : ''}${handing(group, kind, entries)} `,
     counted && tag(counted),
     entries.every((x) => x.v.cache !== null && x.v.cache !== undefined) && [' ', badge('in cache', 'open')],
   ];

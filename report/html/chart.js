@@ -29,7 +29,8 @@ const middle = (ends, log) => (log ? Math.sqrt(ends[0] * ends[1]) : (ends[0] + e
 const copy = (view) => ({...view, x: [...view.x], y: [...view.y]});
 
 /* title, caption: words above; label: what a screen reader is told; keys: [{key, name, symbol, colour, hollow}]; views: [{x, y,
- * logX, logY, name}], the first is shown, more get a button; none: no zoom. option({view, shown, width}) gives the chart. */
+ * logX, logY, level, name}], the first is shown, more get a button; none: no zoom; level: only x moves. option({view, shown,
+ * width}) gives the chart. A chart that is taken out of the page rests until it is put back. */
 export function chart({id, title, caption, label, keys = [], views = [], height = 380, option}) {
   const box = h('div', {class: 'chart', role: 'img', 'aria-label': label, 'data-height': height});
   const hidden = new Set();
@@ -37,7 +38,7 @@ export function chart({id, title, caption, label, keys = [], views = [], height 
 
   box.style.height = `${height}px`;
   const draw = () => {
-    if (!state.instance) return;
+    if (!state.instance || box.clientWidth === 0) return;
     const context = {view: state.view, shown: (key) => !hidden.has(key), width: box.clientWidth};
     const base = frame(),
       own = option(context);
@@ -46,7 +47,7 @@ export function chart({id, title, caption, label, keys = [], views = [], height 
   const zoom = (k, x, y) => {
     const v = state.view;
     v.x = scale(v.x, x ?? middle(v.x, v.logX), k, v.logX);
-    v.y = scale(v.y, y ?? middle(v.y, v.logY), k, v.logY);
+    if (!v.level) v.y = scale(v.y, y ?? middle(v.y, v.logY), k, v.logY);
     draw();
   };
   const reset = () => {
@@ -58,7 +59,7 @@ export function chart({id, title, caption, label, keys = [], views = [], height 
       state.instance = echarts.init(box, null, {renderer: 'svg'});
       if (state.view) pointer(state, zoom, reset, draw);
     }
-    if (!state.printing) state.instance?.resize();
+    if (!state.printing && box.clientWidth > 0) state.instance?.resize();
     draw();
   }).observe(box);
   onTheme(draw);
@@ -149,7 +150,7 @@ function printing(state, draw) {
 
 function pointer(state, zoom, reset, draw) {
   const zr = state.instance.getZr();
-  const inside = (e) => state.instance.containPixel({gridIndex: 0}, [e.offsetX, e.offsetY]);
+  const inside = (e) => state.instance.containPixel({gridIndex: 'all'}, [e.offsetX, e.offsetY]);
   const at = (e) => state.instance.convertFromPixel({gridIndex: 0}, [e.offsetX, e.offsetY]);
   let held = null;
 
@@ -168,7 +169,7 @@ function pointer(state, zoom, reset, draw) {
     const [x, y] = at(e),
       v = state.view;
     v.x = v.x.map((end) => (v.logX ? end * (held[0] / x) : end + held[0] - x));
-    v.y = v.y.map((end) => (v.logY ? end * (held[1] / y) : end + held[1] - y));
+    if (!v.level) v.y = v.y.map((end) => (v.logY ? end * (held[1] / y) : end + held[1] - y));
     draw();
   });
   zr.on('dblclick', reset);
@@ -199,9 +200,10 @@ function legend(keys, hidden, draw) {
 }
 
 /* The little picture of a key, coloured by class so that it follows the theme. */
-function mark(k) {
+export function mark(k) {
   const shape = {
     circle: () => svg('circle', {cx: 9, cy: 7, r: 5}),
+    bar: () => svg('rect', {x: 2, y: 2, width: 14, height: 10}),
     diamond: () => svg('path', {d: 'M9 0.5 L15.5 7 L9 13.5 L2.5 7 Z'}),
     triangle: () => svg('path', {d: 'M9 1.5 L15 12.5 L3 12.5 Z'}),
     line: () => svg('path', {d: 'M0 7 H18'}),
@@ -318,6 +320,13 @@ export function bars(points, stroke) {
     },
   };
 }
+
+/* Points at x wherever the mouse is, and says what render(x) says. */
+export const axisTip = (render) => ({
+  trigger: 'axis',
+  formatter: (q) => (q.length ? render(q[0].axisValue) : ''),
+  axisPointer: {type: 'line', lineStyle: {color: colour('line-strong')}, label: {show: false}},
+});
 
 /* The inside of a tooltip: a heading and rows of [name, value]; rows without a value are left out. */
 export function tip(heading, rows) {

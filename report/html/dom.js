@@ -69,6 +69,23 @@ export function remarks() {
   };
 }
 
+/* One of several parts of a page, made when it is first chosen and kept: make(index). The list is there where there is a choice. */
+export function choice(name, options, make) {
+  const made = new Map(),
+    place = h('div', null);
+  const show = (i) => {
+    if (!made.has(i)) made.set(i, [make(i)].flat(Infinity).filter(Boolean));
+    place.replaceChildren(...made.get(i));
+  };
+  const select = h(
+    'select',
+    {onchange: () => show(Number(select.value))},
+    options.map((words, i) => h('option', {value: i}, words)),
+  );
+  show(0);
+  return [options.length > 1 ? h('p', {class: 'filter'}, h('label', null, `${name} `, select)) : null, place];
+}
+
 /* columns: {head, tag, group, wide}; rows: arrays of cells, the first being the row's header. */
 export function table(label, columns, rows) {
   const groups = columns.some((c) => c.group) ? groupRow(columns) : null;

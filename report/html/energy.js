@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Joules and watts of the phases, where the machine tells; its reason where it does not.
+// Joules and watts of the phases, of the GPU's board or the CPU's packages, where the machine tells; its reason where it does not.
 import {h, missing, table} from './dom.js';
 import {digits, known, range} from './format.js';
 import {shortLabel} from './model.js';
@@ -12,7 +12,8 @@ const cells = (e) => [
 
 export function energy(doc) {
   const trials = doc.trials.filter((t) => t.energy);
-  const absent = doc.absent.find((a) => a.what === 'rapl');
+  const absent = doc.absent.find((a) => a.what === (doc.device ? 'nvml' : 'rapl')),
+    board = trials[0]?.energy.of === 'GPU board';
   if (!trials.length)
     return h(
       'p',
@@ -20,11 +21,11 @@ export function energy(doc) {
       missing(`Energy was not measured: ${absent ? absent.why : 'the suite asked for no probe of it'}.`.replace('..', '.')),
     );
   return table(
-    'Energy of the CPU packages, other processes’ share included; a token of prefill is one of the prompt',
+    `Energy of the ${board ? 'GPU’s board' : 'CPU packages'}, other processes’ share included; a token of prefill is one of the prompt`,
     [
       {head: 'trial'},
       ...['Prefill', 'Decode'].flatMap((group) => [
-        {head: 'J', group, tag: 'os'},
+        {head: 'J', group, tag: board ? 'vendor' : 'os'},
         {head: 'J a token', group},
         {head: 'W', group},
       ]),

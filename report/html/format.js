@@ -31,7 +31,8 @@ export const ms = (x) => (known(x) ? `${digits(x)} ms` : null);
 export const rate = (x) => (known(x) ? `${digits(x)} token/s` : null);
 export const percent = (x) => (known(x) ? `${digits(100 * x)} %` : null);
 export const signed = (x) => (known(x) ? `${x > 0 ? '+' : ''}${digits(100 * x)} %` : null);
-export const roofValue = (x, unit) => scaled(x, unit === 'B/s' ? 'B/s' : 'FLOP/s');
+export const roofValue = (x, unit) =>
+  unit === 'kernels/s' ? scaled(x, ' kernels/s')?.replace('  ', ' ') : scaled(x, unit === 'B/s' ? 'B/s' : 'FLOP/s');
 
 /* "4.24 [4.20, 4.29]" */
 export function range(e, unit = '') {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // How cost grows with length: the time of each decode step, the time until each token with the fitted power laws, and what the
 // cache gains at each length.
-import {above, axes, band, bars, below, chart, noChart, tip} from './chart.js';
+import {above, axes, axisTip, band, bars, below, chart, noChart, tip} from './chart.js';
 import {h, missing, table, tag} from './dom.js';
 import {digits, known, list, ms, range} from './format.js';
-import {armName, fitOf, longestPair, mainTrials, pairs, shortLabel, unusual} from './model.js';
+import {armName, fitOf, longestPair, mainTrials, pairs, roofOf, shortLabel, unusual} from './model.js';
 import {colour} from './theme.js';
 
 const ARMS = ['on', 'off'];
@@ -25,7 +25,7 @@ const line = (data, ink, extra = {}) => ({
 
 /* What a step would take at the roofs of its trial, from its analytic work. */
 function roofMs(doc, t, s) {
-  const value = (name) => doc.roofs.find((r) => r.name === name && r.threads === t.threads)?.value;
+  const value = (name) => roofOf(doc, t, name)?.value;
   const ms = 1e3 * Math.max(s.flops / value(t.decode?.verdict?.compute_roof), s.bytes / value('dram read'));
   return known(s.flops) && known(s.bytes) && known(ms) ? ms : null;
 }
@@ -82,12 +82,6 @@ export function latency(doc) {
     }),
   });
 }
-
-const axisTip = (render) => ({
-  trigger: 'axis',
-  formatter: (q) => (q.length ? render(q[0].axisValue) : ''),
-  axisPointer: {type: 'line', lineStyle: {color: colour('line-strong')}, label: {show: false}},
-});
 
 function latencyTip(arms, step) {
   return tip(

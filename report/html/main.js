@@ -2,6 +2,7 @@
 // Reads the document in this file and builds the page from it.
 import {answer, header, unfinished} from './answer.js';
 import {choosing} from './choosing.js';
+import {device} from './device.js';
 import {h, section} from './dom.js';
 import {cumulative, exponents, latency, speedup, speedupTable} from './growth.js';
 import {glossary, machine, method, noise, suite} from './method.js';
@@ -18,6 +19,7 @@ const CONTENTS = [
   ['answer', 'Answer'],
   ['roofline', 'Roofline'],
   ['ops', 'Ops'],
+  ['device', 'GPU'],
   ['growth', 'Growth'],
   ['choosing', 'Choosing'],
   ['trials', 'Trials'],
@@ -51,7 +53,9 @@ function page(doc) {
       h(
         'ul',
         null,
-        CONTENTS.map(([id, name]) => h('li', null, h('a', {href: `#${id}`}, name))),
+        CONTENTS.filter(([id]) => id !== 'device' || doc.trials.some((t) => t.device)).map(([id, name]) =>
+          h('li', null, h('a', {href: `#${id}`}, name)),
+        ),
       ),
     ),
     h(
@@ -61,6 +65,7 @@ function page(doc) {
       answer(doc),
       section('roofline', 'Roofline', roofline(doc)),
       ops(doc),
+      device(doc),
       section(
         'growth',
         'Growth with length',
@@ -78,7 +83,7 @@ function page(doc) {
       machine(doc),
       method(doc),
       suite(doc),
-      glossary(),
+      glossary(doc),
     ),
     h(
       'footer',
@@ -90,7 +95,7 @@ function page(doc) {
 
 try {
   const doc = read();
-  document.title = `${doc.run.suite}, run ${doc.run.id}: bench report`;
+  document.title = `${doc.run.suite}, run ${doc.run.id}${doc.device?.name ? ` on ${doc.device.name}` : ''}: bench report`;
   document.body.append(...page(doc));
 } catch (problem) {
   document.body.append(

@@ -36,6 +36,15 @@ const GLOSSARY = [
   ['interval', '95 % bootstrap interval of the median over repetitions.'],
 ];
 
+/* Words that a GPU needs. */
+const GPU_GLOSSARY = [
+  ['launch', 'Handing the GPU a kernel, a copy or a set: one by one (eager), or all of a step at once as a recorded graph.'],
+  ['launch-bound', 'Below half of both roofs, and handing over its kernels at the launch roof explains at least half of the time.'],
+  ['gap', 'Time between a step’s first and last kernel in which the GPU runs nothing.'],
+  ['multiprocessors active', 'Share of the cycles in which a multiprocessor held work, whether that could go on or waited for memory.'],
+  ['utilisation', 'The driver’s figure: share of its last sample period in which any kernel ran. It says nothing of how well.'],
+];
+
 const METHOD = [
   'Timing and counting are separate passes over the same trial: the timing pass runs with clocks only, each group of counters gets a pass of its own.',
   'Trials are visited in a seeded random order, round by round, so that drift of the machine does not fall on one arm. Warm-up rounds are kept, marked, and left out of the figures.',
@@ -43,6 +52,9 @@ const METHOD = [
   'A step whose weights, keys and values fit into the caches of the threads in use, or of which counters saw less than half come from memory, is marked “in cache” and compared with that cache’s roof.',
   'Counters are believed only after they counted kernels of known work in this run. Implausible readings are thrown away, counted, and repeated.',
 ];
+
+const GPU_METHOD =
+  'On a GPU timeline, counters and samples are passes of their own too: kernels by the driver’s clock, work by the profiler’s ranges around each step, traffic by samples beside an execution that nothing else watches. Its roofs are a library’s products of random data, streams, and kernels that do nothing.';
 
 const words = (x) => (x === null || x === undefined || x === '' ? missing('not recorded') : String(x));
 
@@ -233,7 +245,7 @@ export function method(doc) {
     'method',
     'Method',
     doc.run.conventions ? h('p', null, h('strong', null, 'Conventions. '), doc.run.conventions) : null,
-    METHOD.map((m) => h('p', null, m)),
+    [...METHOD, ...(doc.device ? [GPU_METHOD] : [])].map((m) => h('p', null, m)),
     h('h3', null, 'Where a number comes from'),
     h(
       'dl',
@@ -276,14 +288,14 @@ export function suite(doc) {
   );
 }
 
-export function glossary() {
+export function glossary(doc) {
   return section(
     'glossary',
     'Words',
     h(
       'dl',
       {class: 'list'},
-      GLOSSARY.map(([name, text]) => h('div', null, h('dt', null, name), h('dd', null, text))),
+      [...GLOSSARY, ...(doc.device ? GPU_GLOSSARY : [])].map(([name, text]) => h('div', null, h('dt', null, name), h('dd', null, text))),
     ),
   );
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the page derives from the document: which trials are compared with each other, and the words for a trial. Measured
 // figures come from the document as they are; only ratios between two of them are formed here.
-import {known} from './format.js';
+import {known, ms} from './format.js';
 
 export const armName = (kv) => (kv === 'on' ? 'cache on' : 'cache off');
 
@@ -14,6 +14,7 @@ const AXIS_WORDS = {
   threads: (v) => `${v} thread${v === 1 ? '' : 's'}`,
   gemm: (v) => v,
   attention: (v) => v,
+  launch: (v) => v,
 };
 export const AXIS_NAMES = {
   kv_cache: 'cache',
@@ -26,9 +27,10 @@ export const AXIS_NAMES = {
   threads: 'threads',
   gemm: 'products',
   attention: 'attention',
+  launch: 'launch',
 };
 /* How the engine computes: the same work in another way. */
-export const ENGINE_AXES = ['dtype', 'kv_dtype', 'threads', 'gemm', 'attention'];
+export const ENGINE_AXES = ['dtype', 'kv_dtype', 'threads', 'gemm', 'attention', 'launch'];
 
 const recorded = (v) => v !== null && v !== undefined;
 export const axisWords = (name, v) => (AXIS_WORDS[name] ? AXIS_WORDS[name](v) : String(v));
@@ -131,9 +133,18 @@ export function fitOf(doc, kv, metric, source) {
   );
 }
 
+/* "NVIDIA H200, host Xeon ..., 2 threads": what computed comes first. */
 export function machineName(doc) {
-  return doc.machine.find((m) => m.key === 'CPU')?.value || null;
+  const cpu = doc.machine.find((m) => m.key === 'CPU')?.value,
+    gpu = doc.device?.name,
+    {threads} = doc.run;
+  const words = [gpu, cpu && (gpu ? `host ${cpu}` : cpu)].filter(Boolean);
+  return words.length ? `${words.join(', ')}, ${threads} thread${threads === 1 ? '' : 's'}` : null;
 }
+
+/* A GPU's roofs do not depend on the threads of the CPU. */
+export const roofOf = (doc, t, name) =>
+  doc.roofs.find((r) => r.name === name && (doc.device || r.threads === t.threads) && r.value > 0);
 
 /* Why a quantity was not counted, from what the run says about itself. */
 export function whyNotCounted(doc, metric) {
@@ -141,10 +152,16 @@ export function whyNotCounted(doc, metric) {
   const refused = doc.calibrations.find((c) => !c.accepted && words.test(c.metric));
   const absent =
     doc.absent.find((a) => words.test(a.what) && !/write/i.test(a.what)) ||
-    doc.absent.find((a) => /papi|counter|perf/i.test(a.what));
+    doc.absent.find((a) => /papi|cupti|counter|perf/i.test(a.what));
   if (absent) return `${absent.what}: ${absent.why}`;
   if (refused) return `calibration refused ${refused.event}: ${refused.why}`;
   return doc.run.finished ? 'the suite asked for no counter of it' : 'the run ended before its counting pass';
+}
+
+/* Why a probe, or a metric of its, said nothing. */
+export function absence(doc, probe, metric = null) {
+  const found = doc.absent.find((a) => a.what === metric) || doc.absent.find((a) => a.what === probe);
+  return `${found ? found.why : 'no probe of this run reported it'}.`.replace('..', '.');
 }
 
 export const RESULT_TONE = {held: 'good', 'not held': 'bad', undecided: 'open', failed: 'bad', interrupted: 'open'};
@@ -152,6 +169,7 @@ export const RESULT_TONE = {held: 'good', 'not held': 'bad', undecided: 'open', 
 export const VERDICT_TONE = {
   'compute-bound': 'compute',
   'bandwidth-bound': 'memory',
+  'launch-bound': 'launch',
   'overhead-bound': 'bad',
   'at the ridge': 'ridge',
   'above its roof': 'bad',
@@ -166,16 +184,32 @@ export function stands(doc) {
       t.decode?.verdict,
       ...['prefill', 'decode'].flatMap((phase) => (t.per_op?.[phase]?.ops || []).map((o) => o.verdict)),
     ]) {
-      const at = (name) => doc.roofs.find((r) => r.name === name && r.threads === t.threads && r.value > 0);
-      const compute = v && at(v.compute_roof),
-        bandwidth = v && at(v.bandwidth_roof);
-      if (v?.roof && (compute || bandwidth))
-        found.set([v.compute_roof, v.bandwidth_roof, t.threads].join(), {compute, bandwidth, threads: t.threads});
+      const compute = v && roofOf(doc, t, v.compute_roof),
+        bandwidth = v && roofOf(doc, t, v.bandwidth_roof);
+      if (v?.roof && (compute || bandwidth)) {
+        const {threads} = compute || bandwidth;
+        found.set([v.compute_roof, v.bandwidth_roof, threads].join(), {compute, bandwidth, threads});
+      }
     }
   return [...found.values()];
 }
 
-export const isMain = (doc, roof) => stands(doc).some((s) => s.compute === roof || s.bandwidth === roof);
+const launchBoundBy = (doc, roof) =>
+  doc.trials.some((t) =>
+    [t.prefill, t.decode].some((p) => p?.verdict?.kind === 'launch-bound' && p.verdict.launch_roof === roof.name),
+  );
+
+export const isMain = (doc, roof) =>
+  stands(doc).some((s) => s.compute === roof || s.bandwidth === roof) || launchBoundBy(doc, roof);
+
+/* "compute 0.0200 ms, memory 1.05 ms, launches 0.600 ms": a step at each roof, where there are launches to tell of. */
+export const roofTimes = (v) =>
+  known(v?.t_launch_ms)
+    ? [['compute', v.t_compute_ms], ['memory', v.t_memory_ms], ['launches', v.t_launch_ms]]
+        .filter(([, t]) => known(t))
+        .map(([name, t]) => `${name} ${ms(t)}`)
+        .join(', ')
+    : null;
 
 /* The trial whose ops stand for all: the longest, with the cache where there is one, as the engine usually computes. */
 export function opTrial(doc) {

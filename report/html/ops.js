@@ -93,6 +93,12 @@ function phaseTable(t, phase) {
   ];
 }
 
+/* How an op's time came about. */
+const CPU_WORDS =
+  'Passes in which each op has a clock of its own, and each group of counters is read around each op. An op’s time is without the ops inside it, so all ops and what lies between them are the step. The difference from the timing pass is what looking so closely costs. Medians over executions; decode is the mean of an execution’s steps, so that the ops add up.';
+const GPU_WORDS =
+  'Passes in which the GPU’s kernels are known by their ops: an op’s time is that of its kernels, copies and sets, and what lies between them is the step’s alone. Steps run in pieces and without a graph for it; the difference from the timing pass is what that costs. Medians over executions; decode is the mean of an execution’s steps, so that the ops add up.';
+
 const phaseTables = (t) => Object.keys(PHASES).map((phase) => phaseTable(t, phase));
 
 export function ops(doc) {
@@ -104,7 +110,7 @@ export function ops(doc) {
     h(
       'p',
       {class: 'note'},
-      'Passes in which each op has a clock of its own, and each group of counters is read around each op. An op’s time is without the ops inside it, so all ops and what lies between them are the step. The difference from the timing pass is what looking so closely costs. Medians over executions; decode is the mean of an execution’s steps, so that the ops add up.',
+      doc.device ? GPU_WORDS : CPU_WORDS,
     ),
     main ? phaseTables(main) : h('p', null, missing('Not measured: bench run SUITE --per op measures it.')),
     others.length

@@ -4,7 +4,7 @@
 // roof that verdicts rest on is its spread over the rounds. Trials of several thread counts stand each under their own roofs.
 import {above, axes, band, bars, below, chart, noChart, tip} from './chart.js';
 import {digits, known, list, percent, range, scaled} from './format.js';
-import {armName, axisWords, opTrial, shortLabel, stands, unusual, valuesOf, varyingAxes} from './model.js';
+import {armName, axisWords, opTrial, roofTimes, shortLabel, stands, unusual, valuesOf, varyingAxes} from './model.js';
 import {colour} from './theme.js';
 
 const TITLE = 'Roofline: where prefill and decode stand';
@@ -12,7 +12,7 @@ const GIGA = 1e9;
 const log = Math.log10;
 
 /* What the colour may say, the first that varies; the cache where nothing does. */
-const COLOURED = ['kv_cache', 'dtype', 'kv_dtype', 'gemm', 'attention', 'strategy', 'threads', 'batch'];
+const COLOURED = ['kv_cache', 'dtype', 'kv_dtype', 'gemm', 'attention', 'launch', 'strategy', 'threads', 'batch'];
 const INKS = ['c1', 'c2', 'c3', 'c4', 'c5', 'c6'];
 
 /* {axis, values, inks}: more values than inks share the last. */
@@ -256,6 +256,7 @@ function pointTip(p, hue) {
         : null,
     ],
     ['verdict', p.v.kind],
+    ['at the roofs', roofTimes(p.v)],
     ['data', known(p.v.ai) && p.v.cache ? `stays in ${p.v.cache.toUpperCase()}` : null],
     ['work', p.v.source === 'counter' ? 'counted' : 'analytic'],
   ]);

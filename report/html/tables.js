@@ -269,7 +269,8 @@ export function cache(doc) {
 
 export function roofs(doc) {
   if (!doc.roofs.length) return section('roofs', 'Roofs', h('p', null, missing('No roof was measured.')));
-  const rounds = Math.max(...doc.roofs.map((r) => r.rounds?.length || 0));
+  const rounds = Math.max(...doc.roofs.map((r) => r.rounds?.length || 0)),
+    launches = doc.roofs.some((r) => r.kind === 'launch') ? ', launches in M/s' : '';
   const name = (r) => (isMain(doc, r) ? [r.name, ' ', badge('main', 'open')] : r.name);
   const rows = doc.roofs.map((r) => [
     name(r),
@@ -277,7 +278,7 @@ export function roofs(doc) {
     r.threads ?? missing('unknown'),
     roofValue(r.value, r.unit) || missing('not measured'),
     r.n > 1 && r.lo > 0 ? percent(r.hi / r.lo - 1) : missing('one round'),
-    (r.rounds || []).map((x) => digits(x.value / 1e9)).join(' → ') || missing('none'),
+    (r.rounds || []).map((x) => digits(x.value / (r.kind === 'launch' ? 1e6 : 1e9))).join(' → ') || missing('none'),
     r.how,
   ]);
   return section(
@@ -296,7 +297,7 @@ export function roofs(doc) {
         {head: 'threads'},
         {head: 'median', tag: 'timer'},
         {head: 'drift'},
-        {head: rounds > 1 ? 'rounds, in G/s' : 'round, in G/s'},
+        {head: `${rounds > 1 ? 'rounds' : 'round'}, in G/s${launches}`},
         {head: 'how', wide: true},
       ],
       rows,

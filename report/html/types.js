@@ -7,6 +7,7 @@ import {axisWords, unusual, valuesOf} from './model.js';
 
 const ARITHMETIC = {
   f32: 'float32',
+  f16: 'float16 products, float32 sums',
   bf16: 'bfloat16 products, float32 sums',
   int8: '8-bit products, scaled and summed in float32',
 };

@@ -23,7 +23,7 @@ const D = 768,
   FF = 3072,
   VOCAB = 50257;
 /* How the engine computes, as it usually does; and every axis' usual value. */
-const ENGINE = {dtype: 'f32', kv_dtype: 'f32', threads: 2, gemm: 'own', attention: 'flash'};
+const ENGINE = {dtype: 'f32', kv_dtype: 'f32', threads: 2, gemm: 'own', attention: 'flash', launch: 'graph'};
 const USUAL = {kv_cache: 'on', batch: 1, prompt_tokens: 13, new_tokens: 16, strategy: 'greedy', ...ENGINE};
 const FMA = 533e9,
   GEMM = 498e9,
@@ -119,6 +119,7 @@ function verdict(flops, bytes, ms, source) {
     roof: tc > tm ? 'f32 fma' : 'dram read',
     compute_roof: 'f32 fma',
     bandwidth_roof: 'dram read',
+    launch_roof: null,
     cache: null,
     ai: round(ai),
     ridge: round(ridge),
@@ -130,6 +131,8 @@ function verdict(flops, bytes, ms, source) {
     efficiency_hi: round((eff * ms.median) / ms.lo),
     t_compute_ms: round(tc),
     t_memory_ms: round(tm),
+    t_launch_ms: null,
+    launches: null,
     gflops: round(flops / ms.median / 1e6),
     gbps: round(bytes / ms.median / 1e6),
     source,
@@ -333,7 +336,8 @@ function makeTrial(t, id) {
     per_op: [16, 128].includes(n) && t.strategy === 'greedy' && t.kv === 'on' && t.prompt === 13
       ? {prefill: perOpOf(t, [0]), decode: perOpOf(t, [...Array(n - 1)].map((_, i) => i + 1))}
       : null,
-    energy: t.kv === 'on' && t.prompt === 13 ? {prefill: watts(13, pre.median), decode: watts(n - 1, loop.median)} : null,
+    energy: t.kv === 'on' && t.prompt === 13 ? {of: 'CPU packages', prefill: watts(13, pre.median), decode: watts(n - 1, loop.median)} : null,
+    device: null,
     steps,
   };
 }
@@ -467,6 +471,7 @@ const document = {
     kv_numbers_per_token: 9216,
   },
   model_files: [],
+  device: null,
   axes: Object.entries(USUAL).map(([name, usual]) => ({name, usual})),
   caches: [
     {level: 'l2', bytes: 2097152},
