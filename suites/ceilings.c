@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Which roofs a trial stands on: reading memory, and the compute roofs whose names begin with its arithmetic. Those of float32
- * are always among them, because attention computes in it whatever the weights are. */
+ * Which roofs a trial stands on: reading memory, the compute roofs whose names begin with its arithmetic, and on a GPU that of
+ * its way to launch. Those of float32 are always among them, because attention computes in it whatever the weights are. */
 #include "ceilings.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct ceiling_set *find_set(const struct ceilings *c, int threads)
@@ -21,7 +22,7 @@ static int add_set(struct ceilings *c, int threads, int ms, struct err *e)
     if (c->sets == CEILING_SETS_MAX)
         return err_set(e, ERR_USAGE, "%s: more than %d numbers of threads in one run; shorten matrix.threads",
                        c->plan->suite.path, CEILING_SETS_MAX);
-    int code = roofs_open(&c->set[c->sets].roofs, threads, ms, e);
+    int code = roofs_open(&c->set[c->sets].roofs, c->plan->device, threads, ms, e);
     if (code == 0)
         c->set[c->sets++].threads = threads;
     return code;
@@ -52,14 +53,29 @@ static bool is_of(const struct roof_spec *spec, const char *arithmetic)
     return spec->kind == ROOF_COMPUTE && strncmp(spec->name, arithmetic, n) == 0 && spec->name[n] == ' ';
 }
 
+/* "launch graph" is the roof of trials with launch: graph. */
+static bool is_of_launch(const struct roof_spec *spec, int launch)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "%s %s", axes[AXIS_LAUNCH].name, axes[AXIS_LAUNCH].words[launch]);
+    return strcmp(spec->name, name) == 0;
+}
+
+static bool stands_on(const struct trial *t, const struct roof_spec *spec)
+{
+    if (spec->kind == ROOF_LAUNCH)
+        return is_of_launch(spec, t->cell.value[AXIS_LAUNCH]);
+    return spec->bracket || is_of(spec, model_info(t->model)->arithmetic) ||
+           is_of(spec, model_attention_arithmetic(t->model, (enum dtype)t->cell.value[AXIS_KV_DTYPE]));
+}
+
 /* Whether a trial of the plan is held against the roof at this number of threads. */
 static bool is_stood_on(const struct ceilings *c, const struct ceiling_set *set, const struct roof_spec *spec)
 {
     for (int i = 0; i < c->plan->trials; i++) {
         const struct trial *t = &c->plan->trial[i];
-        enum dtype kv = (enum dtype)t->cell.value[AXIS_KV_DTYPE];
-        if (t->cell.value[AXIS_THREADS] == set->threads && (spec->bracket || is_of(spec, model_info(t->model)->arithmetic) ||
-                                                            is_of(spec, model_attention_arithmetic(t->model, kv))))
+        if (t->cell.value[AXIS_THREADS] == set->threads && stands_on(t, spec))
             return true;
     }
     return false;
@@ -69,7 +85,10 @@ static bool is_stood_on(const struct ceilings *c, const struct ceiling_set *set,
 static bool is_wanted(const struct ceilings *c, const struct ceiling_set *set, const struct roof_spec *spec)
 {
     bool cache = spec->kind == ROOF_BANDWIDTH && strcmp(spec->level, "dram") != 0;
+    bool other = !(spec->of & (c->plan->device >= 0 ? ROOF_OF_GPU : ROOF_OF_CPU)); /* of what does not compute here */
 
+    if (other)
+        return false;
     return is_stood_on(c, set, spec) || (c->round == 0 && (set == &c->set[0] || cache));
 }
 

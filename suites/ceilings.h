@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The roofs of a plan: a set for each number of threads that its trials run on, and one for the whole team. A first round
+ * The roofs of a plan: a set for each number of threads that its trials run on, and one for the whole team; on a GPU the GPU's
+ * alone, which do not depend on threads. A first round
  * takes everything that verdicts may stand on; later rounds only what some trial is held against, so that every execution has
  * its own roofs shortly before and after it. */
 #ifndef BENCH_CEILINGS_H
@@ -8,7 +9,7 @@
 #include "roofs.h"
 #include "run.h"
 
-enum { CEILING_SETS_MAX = 16, CEILING_ROOFS_MAX = 16 };
+enum { CEILING_SETS_MAX = 16, CEILING_ROOFS_MAX = 32 };
 
 struct ceiling_set {
     int threads;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `bench roofs`: the machine's ceilings as one table a level, or as JSON; or beside another tool's benchmark. */
+ * `bench roofs`: the machine's ceilings as one table a level, or as JSON; or beside another tool's benchmark; or a
+ * GPU's. */
 #include <argp.h>
 #include <jansson.h>
 #include <sched.h>
@@ -12,6 +13,7 @@
 #include "commands.h"
 #include "peer.h"
 #include "progress.h"
+#include "roofs_gpu.h"
 #include "stats.h"
 #include "survey.h"
 #include "team.h"
@@ -20,11 +22,11 @@
 #include "version.h"
 #include "witness.h"
 
-enum { ROUNDS = 3, ROUND_MS = 30, QUICK_ROUNDS = 2, QUICK_MS = 5, PEER_ROUNDS = 5, QUICK_PEER_ROUNDS = 3 };
+enum { ROUNDS = 3, ROUND_MS = 30, QUICK_ROUNDS = 2, QUICK_MS = 5, PEER_ROUNDS = 5, QUICK_PEER_ROUNDS = 3, GPU_MS = 150 };
 static const double drift_limit = 0.1, busy_limit = 0.1, peer_limit = 0.05;
 
 struct roofs_arguments {
-    int threads;
+    int threads, device; /* device: -1: the CPU */
     bool json, quick;
     const char *peer, *cpus;
 };
@@ -37,11 +39,12 @@ struct roofs_result {
     double seconds;
 };
 
-enum { KEY_THREADS = 256, KEY_CPUS, KEY_JSON, KEY_QUICK, KEY_PEER };
+enum { KEY_THREADS = 256, KEY_CPUS, KEY_JSON, KEY_QUICK, KEY_PEER, KEY_DEVICE };
 
 static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "N", 0, "All the threads to use (default: one for each core); one alone is measured too", 0},
     {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", 0},
+    {"device", KEY_DEVICE, "N", 0, "Of an NVIDIA GPU, from 0, instead of the CPU: memory, L2, products by type, launches", 0},
     {"quick", KEY_QUICK, 0, 0, "Seconds instead of half a minute: fewer repetitions and rounds", 0},
     {"json", KEY_JSON, 0, 0, "All of it as one JSON document", 0},
     {"peer", KEY_PEER, "COMMAND", 0,
@@ -56,6 +59,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     long n;
 
     switch (key) {
+    case KEY_DEVICE:
+        n = strtol(arg, &end, 10);
+        if (*end || end == arg || n < 0 || n > 255)
+            argp_error(state, "--device %s: expected the number of a GPU, from 0", arg);
+        a->device = (int)n;
+        break;
     case KEY_THREADS:
         n = strtol(arg, &end, 10);
         if (*end || end == arg || n < 1 || n > 4096)
@@ -504,7 +513,7 @@ int command_roofs(int argc, char **argv)
             "spread, and its drift over rounds.\vBENCH_ISA=base|avx2|avx512|avx512bf16 forces a lower level of our kernels. "
             "For "
             "example: bench roofs --peer 'likwid-bench -t load_avx512 -w S0:1GB:2'"};
-    struct roofs_arguments a = {0};
+    struct roofs_arguments a = {.device = -1};
     struct roofs_result *r = NULL;
     cpu_set_t cpus; /* before the team is pinned */
     struct err e = {0};
@@ -513,6 +522,10 @@ int command_roofs(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     CPU_ZERO(&cpus);
     sched_getaffinity(0, sizeof cpus, &cpus);
+    if (a.device >= 0) {
+        code = roofs_gpu_print(a.device, a.quick ? QUICK_ROUNDS : ROUNDS, a.quick ? GPU_MS / 3 : GPU_MS, a.json, &e);
+        return code < 0 ? command_fail(&e) : EXIT_HELD;
+    }
     if (!(r = calloc(1, sizeof *r)))
         code = err_set(&e, ERR_MEMORY, "out of memory");
     if (code == 0)

@@ -25,7 +25,19 @@ struct run_arguments {
     int64_t run; /* once it is in the database */
 };
 
-enum { KEY_DB = 256, KEY_REPORT, KEY_RECORD, KEY_BACKEND, KEY_CPUS, KEY_SEED, KEY_QUICK, KEY_DRY_RUN, KEY_PER, KEY_PROBE };
+enum {
+    KEY_DB = 256,
+    KEY_REPORT,
+    KEY_RECORD,
+    KEY_BACKEND,
+    KEY_DEVICE,
+    KEY_CPUS,
+    KEY_SEED,
+    KEY_QUICK,
+    KEY_DRY_RUN,
+    KEY_PER,
+    KEY_PROBE
+};
 
 static const struct argp_option options[] = {
     {"set", 's', "KEY=VALUE", 0, "Override a key of the suite (dotted path; value as YAML); repeatable", 0},
@@ -33,7 +45,8 @@ static const struct argp_option options[] = {
     {"probe", KEY_PROBE, "NAME", 0, "A probe in place of the suite's (measure.probes); repeatable", 0},
     {"model", 'm', "PRESET|DIR|FILE.gguf", 0, "Another model than the suite's: a preset, a Hugging Face folder or a GGUF file",
      0},
-    {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", 0},
+    {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), cuda, ref or null", 0},
+    {"device", KEY_DEVICE, "N", 0, "GPU of the backend cuda (default 0)", 0},
     {"threads", 't', "N", 0, "Worker threads that trials may use (default: one per core)", 0},
     {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", 0},
     {"seed", KEY_SEED, "N", 0, "Seed of synthetic weights, of the order of trials and of draws (default 1)", 0},
@@ -65,6 +78,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case KEY_BACKEND:
         a->options.backend = arg;
+        break;
+    case KEY_DEVICE:
+        a->options.device = (int)model_options_number(arg, "device", 0, DEVICE_MAX, state);
         break;
     case 't':
         a->options.threads = (int)model_options_number(arg, "threads", 1, 1 << 16, state);
@@ -151,7 +167,7 @@ static int measure(struct plan *p, struct run_arguments *a, bool *held, struct e
 
 int command_run(int argc, char **argv)
 {
-    struct run_arguments a = {.db = OUTPUT_DB, .options = {.backend = "cpu", .seed = 1}};
+    struct run_arguments a = {.db = OUTPUT_DB, .options = {.backend = "cpu", .device = -1, .seed = 1}};
     struct text command = {0};
     struct err e = {0};
     bool held = false;
@@ -174,7 +190,9 @@ int command_run(int argc, char **argv)
         a.overrides[a.override_count++] = a.per.data;
     a.options.overrides = a.overrides;
     a.options.command = command.data;
-    code = plan_open(p, &a.options, a.dry_run, &e);
+    code = model_options_device(a.options.backend, a.options.device, &a.options.device, &e);
+    if (code == 0)
+        code = plan_open(p, &a.options, a.dry_run, &e);
     if (code == 0 && a.dry_run) {
         code = plan_print(p, stdout, &e);
         held = true;

@@ -26,6 +26,8 @@ int execution_init(struct execution *x, const struct plan *p, struct err *e)
         code = err_set(e, ERR_MEMORY, "out of memory for the results of %zu steps", steps);
     if (code == 0 && p->suite.per_op)
         code = op_meter_open(&x->meter, plan_config(p)->layers, e);
+    if (code == 0 && p->device >= 0)
+        code = device_log_open(&x->log, e);
     if (code < 0)
         execution_free(x);
     return code;
@@ -37,7 +39,24 @@ void execution_free(struct execution *x)
     free(x->reading);
     free(x->chosen);
     op_meter_close(&x->meter);
+    device_log_close(&x->log);
     *x = (struct execution){0};
+}
+
+bool pass_is_whole(enum pass_kind kind)
+{
+    return kind == PASS_BARE || kind == PASS_SERIES;
+}
+
+static bool is_on_device(const struct execution *x)
+{
+    return model_info(x->trial->model)->on_device;
+}
+
+/* A device that chooses by itself does so within its stretch of work. */
+static bool chooses_here(const struct execution *x)
+{
+    return !is_on_device(x) || !sampling_is_greedy(&x->trial->sampling);
 }
 
 static void begin_sample(void *ctx, enum op op, int layer)
@@ -55,7 +74,7 @@ static void end_sample(void *ctx, enum op op, int layer)
 
     (void)layer;
     if (op == OP_SAMPLE)
-        t->ns = clock_ns() - t->begin_ns;
+        t->ns = (int64_t)(clock_ns() - t->begin_ns);
 }
 
 static int one_step(struct session *s, const struct trial *t, int step, struct err *e)
@@ -65,7 +84,7 @@ static int one_step(struct session *s, const struct trial *t, int step, struct e
 
 static void begin_watching(struct execution *x, const struct pass_probes *riders)
 {
-    x->sample_timer.ns = 0;
+    x->sample_timer.ns = -1;
     if (riders->kind == PASS_OPS)
         op_meter_begin_step(&x->meter);
     for (int i = 0; riders->kind == PASS_STEPS && i < riders->count; i++)
@@ -76,15 +95,20 @@ static void begin_watching(struct execution *x, const struct pass_probes *riders
 static void end_watching(struct execution *x, const struct pass_probes *riders, struct reading *wall)
 {
     struct reading *readings = x->reading + (size_t)x->steps * PROBES_MAX;
+    const int steps = x->trial->cell.value[AXIS_NEW_TOKENS];
 
     riders->clock->ops->end(riders->clock, wall);
     for (int i = riders->count - 1; riders->kind == PASS_STEPS && i >= 0; i--)
         riders->riding[i]->ops->end(riders->riding[i], &readings[i]);
-    if (riders->kind != PASS_OPS)
-        return;
-    op_meter_end_step(&x->meter, x->steps, x->trial->cell.value[AXIS_NEW_TOKENS]);
-    readings[0] = x->meter.total;
-    x->sample_timer.ns = op_meter_step_ns(&x->meter, OP_SAMPLE);
+    if (riders->kind == PASS_OPS) {
+        op_meter_end_step(&x->meter, x->steps, steps);
+        readings[0] = x->meter.total;
+        if (chooses_here(x))
+            x->sample_timer.ns = (int64_t)op_meter_step_ns(&x->meter, OP_SAMPLE);
+    }
+    for (int i = 0; i < riders->count; i++)
+        if (riders->riding[i]->ops->events)
+            device_log_step(&x->log, riders->riding[i], x->steps, steps);
 }
 
 static int measured_step(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
@@ -96,9 +120,10 @@ static int measured_step(struct execution *x, struct session *s, const struct pa
     end_watching(x, riders, &wall);
     x->step[x->steps] = (struct executed_step){
         .wall_ns = (int64_t)wall.value[0].value,
-        .sample_ns = (int64_t)x->sample_timer.ns,
+        .sample_ns = x->sample_timer.ns,
         .kv_len = session_kv_len(s),
         .token = session_chosen(s)[0],
+        .launches = is_on_device(x) ? session_launches(s) : -1,
     };
     return code;
 }
@@ -140,12 +165,16 @@ static int run_steps(struct execution *x, struct session *s, const struct pass_p
     return code;
 }
 
-static int run_bare(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
+/* Samples are told since the first clock here. */
+static int run_whole(struct execution *x, struct session *s, const struct pass_probes *riders, struct err *e)
 {
     const struct trial *t = x->trial;
     int new_tokens = t->cell.value[AXIS_NEW_TOKENS], batch = t->cell.value[AXIS_BATCH], code;
-    uint64_t begin = clock_ns();
 
+    for (int i = 0; i < riders->count; i++)
+        riders->riding[i]->ops->begin(riders->riding[i]);
+    uint64_t begin = clock_ns();
+    x->started_ns = (int64_t)begin;
     code = one_step(s, t, 0, e);
     x->prefill_ns = (int64_t)(clock_ns() - begin);
     memcpy(x->chosen, session_chosen(s), (size_t)batch * sizeof *x->chosen);
@@ -154,6 +183,8 @@ static int run_bare(struct execution *x, struct session *s, const struct pass_pr
         memcpy(x->chosen + (size_t)i * (size_t)batch, session_chosen(s), (size_t)batch * sizeof *x->chosen);
     }
     x->wall_ns = (int64_t)(clock_ns() - begin);
+    for (int i = 0; i < riders->count; i++)
+        riders->riding[i]->ops->end(riders->riding[i], &x->reading[i]);
     if (code == 0 && *riders->stop)
         code = err_set(e, ERR_INTERRUPTED, "interrupted in %s", t->label);
     for (int i = 0; code == 0 && i < new_tokens; i++)
@@ -167,6 +198,7 @@ static struct engine_hooks hooks_of(struct execution *x, const struct pass_probe
     case PASS_OPS:
         return op_meter_hooks(&x->meter);
     case PASS_BARE:
+    case PASS_SERIES:
         return (struct engine_hooks){0};
     default:
         return (struct engine_hooks){.ctx = &x->sample_timer, .op_begin = begin_sample, .op_end = end_sample};
@@ -183,6 +215,7 @@ int execute_trial(struct execution *x, const struct trial *t, const struct pass_
         .threads = value[AXIS_THREADS],
         .kv_dtype = (enum dtype)value[AXIS_KV_DTYPE],
         .attention = (enum attention)value[AXIS_ATTENTION],
+        .launch = (enum launch)value[AXIS_LAUNCH],
         .kv_cache = value[AXIS_KV_CACHE],
         .ignore_eos = true,
         .sampling = t->sampling,
@@ -199,32 +232,52 @@ int execute_trial(struct execution *x, const struct trial *t, const struct pass_
     x->prefill_ns = 0;
     x->tokens_hash = 0xcbf29ce484222325ull;
     x->kv_allocated = (int64_t)session_kv_bytes(s);
-    if (riders->kind == PASS_OPS)
+    if (riders->kind == PASS_OPS) {
         op_meter_reset(&x->meter, riders->count ? riders->riding[0] : NULL);
+        x->meter.chooses_here = chooses_here(x);
+    }
+    device_log_reset(&x->log);
     x->started_ns = (int64_t)clock_ns();
     witness_begin(&mark);
-    if (riders->kind == PASS_BARE) {
-        code = run_bare(x, s, riders, e);
+    if (pass_is_whole(riders->kind)) {
+        code = run_whole(x, s, riders, e);
     } else {
         uint64_t begin = clock_ns();
         code = run_steps(x, s, riders, between, ctx, e);
         x->wall_ns = (int64_t)(clock_ns() - begin);
     }
     witness_end(&mark, &x->witness);
-    if (code == 0 && t->sampling.beams > 1 && riders->kind != PASS_BARE)
+    if (code == 0 && t->sampling.beams > 1 && !pass_is_whole(riders->kind))
         take_best_beam(x, s);
     session_close(s);
     return code;
+}
+
+/* Without all of the device's work an op's time would be too short. */
+static const char *lost_timeline(const struct reading *r)
+{
+    for (int i = 0; i < r->count; i++)
+        if (r->value[i].provenance == PROVENANCE_MISSING)
+            return r->value[i].why;
+    return NULL;
+}
+
+int execution_readings(const struct execution *x, const struct pass_probes *riders)
+{
+    return pass_is_whole(riders->kind) ? 1 : x->steps;
 }
 
 const char *execution_implausible(const struct execution *x, const struct pass_probes *riders)
 {
     const char *why = NULL;
 
-    for (int step = 0; step < x->steps; step++)
+    for (int row = 0; row < execution_readings(x, riders); row++)
         for (int i = 0; i < riders->count; i++) {
             const struct probe *p = riders->riding[i];
-            if (p->ops->plausible && !p->ops->plausible(p, &x->reading[(size_t)step * PROBES_MAX + (size_t)i], &why))
+            const struct reading *r = &x->reading[(size_t)row * PROBES_MAX + (size_t)i];
+            if (p->ops->plausible && !p->ops->plausible(p, r, &why))
+                return why;
+            if (riders->kind == PASS_OPS && x->meter.timeline && (why = lost_timeline(r)))
                 return why;
         }
     return NULL;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gpu.h"
 #include "machine_facts.h"
 
 static int add_fact(struct store *s, int64_t run, enum machine_fact f, const struct fact *fact, struct err *e)
@@ -32,8 +33,21 @@ static int add_team(struct store *s, int64_t run, const struct team *team, struc
     return store_add_machine(s, run, "threads", text, "bench", e);
 }
 
-int machine_describe(struct store *s, int64_t run, const struct team *team, struct err *e)
+struct place {
+    struct store *s;
+    int64_t run;
+};
+
+static int add_gpu_row(void *ctx, const char *key, const char *value, const char *source, struct err *e)
 {
+    const struct place *at = ctx;
+
+    return store_add_machine(at->s, at->run, key, value, source, e);
+}
+
+int machine_describe(struct store *s, int64_t run, const struct team *team, int device, struct err *e)
+{
+    struct place at = {s, run};
     struct machine_facts *m = malloc(sizeof *m);
     int code = m ? add_team(s, run, team, e) : err_set(e, ERR_MEMORY, "out of memory");
 
@@ -44,5 +58,7 @@ int machine_describe(struct store *s, int64_t run, const struct team *team, stru
     for (int i = 0; code == 0 && i < m->variables; i++)
         code = add_variable(s, run, &m->variable[i], e);
     free(m);
+    if (code == 0 && device >= 0)
+        code = gpu_machine_rows(device, add_gpu_row, &at, e);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "store.h"
 #include "team.h"
 
-int machine_describe(struct store *s, int64_t run, const struct team *team, struct err *e);
+/* device: the GPU that computes; -1: none. */
+int machine_describe(struct store *s, int64_t run, const struct team *team, int device, struct err *e);
 
 #endif

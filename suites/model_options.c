@@ -12,7 +12,7 @@
 #include "clock.h"
 #include "sampling_keys.h"
 
-enum { KEY_PROMPT = 300, KEY_TOKENS, KEY_BACKEND, KEY_CPUS, KEY_DTYPE, KEY_SEED, KEY_SAMPLING = 400 };
+enum { KEY_PROMPT = 300, KEY_TOKENS, KEY_BACKEND, KEY_DEVICE, KEY_CPUS, KEY_DTYPE, KEY_SEED, KEY_SAMPLING = 400 };
 enum { GROUP_PROMPT = 0, GROUP_COMPUTE = 1, GROUP_SAMPLING = 2 };
 
 static const struct argp_option own_options[];
@@ -76,6 +76,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_BACKEND:
         o->backend = arg;
         break;
+    case KEY_DEVICE:
+        o->device = (int)model_options_number(arg, "device", 0, DEVICE_MAX, state);
+        break;
     case 't':
         o->threads = (int)model_options_number(arg, "threads", 1, 1 << 16, state);
         break;
@@ -121,7 +124,7 @@ void model_options_init(struct model_options *o)
 {
     int at = 0;
 
-    *o = (struct model_options){.backend = "cpu", .seed = 1, .sampling.seed = 1};
+    *o = (struct model_options){.backend = "cpu", .device = -1, .seed = 1, .sampling.seed = 1};
     for (; own_options[at].doc; at++)
         o->option[at] = own_options[at];
     add_sampling_options(o, at);
@@ -178,12 +181,22 @@ static int read_prompt(struct prompted *p, const char *text, struct err *e)
     return 0;
 }
 
+int model_options_device(const char *backend, int given, int *out, struct err *e)
+{
+    *out = given < 0 ? 0 : given;
+    if (given >= 0 && strcmp(backend, "cuda") != 0)
+        return err_set(e, ERR_USAGE, "--device %d: the backend %s computes on no GPU; take --backend cuda", given, backend);
+    return 0;
+}
+
 int model_options_open(struct prompted *p, const struct model_options *o, struct err *e)
 {
     struct model_args args = {.source = o->model, .backend = o->backend, .dtype = o->dtype, .seed = o->seed};
     int code = sampling_check(&o->sampling, e);
 
     *p = (struct prompted){0};
+    if (code == 0)
+        code = model_options_device(o->backend, o->device, &args.device, e);
     if (code == 0)
         code = team_start(&p->team, o->threads, o->cpus, e);
     args.threads = p->team.threads;
@@ -205,7 +218,8 @@ static const struct argp_option own_options[] = {
     {"prompt", KEY_PROMPT, "TEXT", 0, "The text to go on from", GROUP_PROMPT},
     {"tokens", KEY_TOKENS, "IDS", 0, "The prompt as token ids instead: \"48 25 198\"", GROUP_PROMPT},
     {0, 0, 0, 0, "Computing", GROUP_COMPUTE},
-    {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), ref or null", GROUP_COMPUTE},
+    {"backend", KEY_BACKEND, "NAME", 0, "cpu (default), cuda, ref or null", GROUP_COMPUTE},
+    {"device", KEY_DEVICE, "N", 0, "GPU of the backend cuda (default 0)", GROUP_COMPUTE},
     {"threads", 't', "N", 0, "Worker threads (default: one per core)", GROUP_COMPUTE},
     {"cpus", KEY_CPUS, "LIST", 0, "Only these CPUs, a worker each: 0,2-3", GROUP_COMPUTE},
     {"dtype", KEY_DTYPE, "TYPE", 0, "Weights in memory: f32 (default), f16, bf16, q8_0 or q4_0", GROUP_COMPUTE},

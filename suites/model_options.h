@@ -10,13 +10,14 @@
 #include "engine.h"
 #include "team.h"
 
-enum { MODEL_OPTIONS_MAX = 24, MODEL_OPTION_NAME = 32 };
+enum { MODEL_OPTIONS_MAX = 24, MODEL_OPTION_NAME = 32, DEVICE_MAX = 255 };
 
 struct model_options {
     const char *model;           /* NULL until the argument is seen */
     const char *prompt, *tokens; /* one of them; tokens: "48 25 198" */
     const char *default_prompt;  /* the command's, where neither is given; NULL: one is required */
     const char *backend;
+    int device; /* GPU; -1: not given */
     int threads;
     const char *cpus; /* NULL: all that are allowed */
     enum dtype dtype; /* of the weights in memory */
@@ -37,6 +38,10 @@ void model_options_adopt(struct model_options *o, struct argp_state *state);
 
 /* A whole number from an option's argument; ends the program with a sentence when it is none or outside the range. */
 long long model_options_number(const char *arg, const char *option, long long least, long long most, struct argp_state *state);
+
+/* Which GPU `given` means: what --device says, or -1 where nothing was said, which is the first. ERR_USAGE for a backend that
+ * computes on none. */
+int model_options_device(const char *backend, int given, int *out, struct err *e);
 
 /* A model that is ready to run, with the prompt's ids. */
 struct prompted {

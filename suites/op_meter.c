@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Each event reads the clock, gives the stretch since the last event to the innermost open op, and reads the clock again after
  * the counters were read, so that reading them is nobody's time. A stretch too short for the plausibility of its counts is
- * judged with its step alone. */
+ * judged with its step alone. With a timeline the events' times take the place of the clock's once the step is over. */
 #include "op_meter.h"
 
 #include <stdlib.h>
@@ -30,7 +30,11 @@ void op_meter_close(struct op_meter *m)
 
 void op_meter_reset(struct op_meter *m, struct probe *probe)
 {
-    m->probe = probe;
+    const bool tags = probe && probe->ops->tag;
+
+    m->probe = tags ? NULL : probe;
+    m->timeline = tags ? probe : NULL;
+    m->chooses_here = false;
     m->depth = 0;
     memset(m->now, 0, (size_t)m->places * (1 + OP_SPAN_COUNT) * sizeof *m->now);
 }
@@ -106,10 +110,12 @@ static void close_stretch(struct op_meter *m)
 
 static void open_stretch(struct op_meter *m)
 {
-    if (!m->probe || m->depth == 0)
-        return;
-    m->probe->ops->begin(m->probe);
-    m->last_ns = m->clock();
+    if (m->timeline) /* a place's tag is its number from 1 */
+        m->timeline->ops->tag(m->timeline, m->depth ? (uint32_t)(m->open[m->depth - 1] - m->now) + 1 : 0);
+    if (m->probe && m->depth > 0)
+        m->probe->ops->begin(m->probe);
+    if (m->probe || m->timeline)
+        m->last_ns = m->clock();
 }
 
 static void begin_op(void *ctx, enum op op, int layer)
@@ -157,18 +163,45 @@ void op_meter_begin_step(struct op_meter *m)
     m->total = (struct reading){0};
     m->spoiled = false;
     m->depth = 0;
+    if (m->timeline)
+        m->timeline->ops->begin(m->timeline);
     m->last_ns = m->clock();
+}
+
+/* What the device did for each op takes the place of what handing it over took. */
+static void take_timeline(struct op_meter *m)
+{
+    const size_t sample = place_of(m, OP_SAMPLE, -1);
+    const uint64_t chosen_ns = m->now[sample].ns;
+    const struct device_event *event = NULL;
+
+    m->timeline->ops->end(m->timeline, &m->total);
+    memset(m->now, 0, (size_t)m->places * sizeof *m->now);
+    const int n = m->timeline->ops->events(m->timeline, &event);
+    for (int i = 0; i < n; i++)
+        if (event[i].tag > 0 && event[i].tag <= (uint32_t)m->places)
+            m->now[event[i].tag - 1].ns += event[i].end_ns - event[i].start_ns;
+    if (m->chooses_here)
+        m->now[sample].ns = chosen_ns;
+}
+
+/* Only a probe's values are those of ops. */
+static int values(const struct op_meter *m)
+{
+    return m->probe ? m->total.count : 0;
 }
 
 void op_meter_end_step(struct op_meter *m, int step, int steps)
 {
+    if (m->timeline)
+        take_timeline(m);
     for (int s = 0; s < OP_SPAN_COUNT; s++) {
         int from, count;
         if (!op_span_steps((enum op_span)s, steps, &from, &count) || step < from || step >= from + count)
             continue;
         for (int i = 0; i < m->places; i++) {
             m->span[s][i].ns += m->now[i].ns;
-            for (int v = 0; v < m->total.count; v++)
+            for (int v = 0; v < values(m); v++)
                 m->span[s][i].value[v] += m->now[i].value[v];
         }
     }
@@ -181,6 +214,15 @@ uint64_t op_meter_step_ns(const struct op_meter *m, enum op op)
     for (int layer = -1; layer < m->layers; layer++)
         sum += m->now[place_of(m, op, layer)].ns;
     return sum;
+}
+
+bool op_meter_place(const struct op_meter *m, uint32_t tag, enum op *op, int *layer)
+{
+    if (tag == 0 || tag > (uint32_t)m->places)
+        return false;
+    *op = (enum op)((int)(tag - 1) / (m->layers + 1));
+    *layer = (int)(tag - 1) % (m->layers + 1) - 1;
+    return true;
 }
 
 const struct op_cell *op_meter_cell(const struct op_meter *m, enum op_span span, enum op op, int layer)

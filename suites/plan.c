@@ -15,6 +15,78 @@ const struct model_config *plan_config(const struct plan *p)
     return model_config(p->model[0].model);
 }
 
+/* --- cells that cannot be computed -----------------------------------------------------------------------------------------
+ */
+
+/* By these axes a backend may refuse a cell. */
+static const enum axis judged[] = {AXIS_DTYPE, AXIS_GEMM, AXIS_KV_DTYPE, AXIS_ATTENTION};
+enum { JUDGED = sizeof judged / sizeof *judged };
+
+static const char *refusal(const char *backend, const struct cell *c)
+{
+    return backend_refusal(backend, (enum dtype)c->value[AXIS_DTYPE], (enum gemm)c->value[AXIS_GEMM],
+                           (enum dtype)c->value[AXIS_KV_DTYPE], (enum attention)c->value[AXIS_ATTENTION]);
+}
+
+static struct cell usual_cell(void)
+{
+    struct cell c;
+
+    for (int a = 0; a < AXIS_COUNT; a++)
+        c.value[a] = axes[a].usual;
+    return c;
+}
+
+/* "dtype=q8_0": the value that is refused by itself; or, where they only do not go together, all that are not usual. */
+static void name_refused(const char *backend, const struct cell *c, char *what, size_t size)
+{
+    char word[AXIS_TEXT];
+    size_t n = 0;
+
+    for (int i = 0; i < JUDGED; i++) {
+        struct cell alone = usual_cell();
+        alone.value[judged[i]] = c->value[judged[i]];
+        if (!refusal(backend, &alone))
+            continue;
+        snprintf(what, size, "%s=%s", axes[judged[i]].name, axis_text(judged[i], c->value[judged[i]], word));
+        return;
+    }
+    for (int i = 0; i < JUDGED && n < size; i++)
+        if (c->value[judged[i]] != axes[judged[i]].usual)
+            n += (size_t)snprintf(what + n, size - n, "%s%s=%s", n ? " " : "", axes[judged[i]].name,
+                                  axis_text(judged[i], c->value[judged[i]], word));
+}
+
+static void note_left_out(struct plan *p, const char *backend, const struct cell *c, const char *why)
+{
+    struct left_out *new = &p->left_out[p->left_outs];
+
+    if (p->left_outs == LEFT_OUT_MAX)
+        return;
+    name_refused(backend, c, new->what, sizeof new->what);
+    snprintf(new->why, sizeof new->why, "%s", why);
+    for (int i = 0; i < p->left_outs; i++)
+        if (strcmp(p->left_out[i].what, new->what) == 0)
+            return;
+    p->left_outs++;
+}
+
+/* A suite asks more than one backend can: what is left is run. */
+static int leave_out(struct plan *p, const char *backend, struct cell *cells, int *count, struct err *e)
+{
+    int kept = 0;
+
+    for (int i = 0; i < *count; i++) {
+        const char *why = refusal(backend, &cells[i]);
+        if (why)
+            note_left_out(p, backend, &cells[i], why);
+        else
+            cells[kept++] = cells[i];
+    }
+    *count = kept;
+    return kept > 0 ? 0 : err_set(e, ERR_USAGE, "%s: %s: %s", p->suite.path, p->left_out[0].what, p->left_out[0].why);
+}
+
 /* --- models ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -45,6 +117,7 @@ int plan_open_model(const struct plan *p, const struct run_options *o, struct pl
     const struct model_args args = {
         .source = o->model ? o->model : p->suite.model,
         .backend = o->backend,
+        .device = o->device,
         .threads = p->team.threads,
         .dtype = m->dtype,
         .gemm = m->gemm,
@@ -55,8 +128,8 @@ int plan_open_model(const struct plan *p, const struct run_options *o, struct pl
     return model_open(&m->model, &args, e);
 }
 
-/* What a process may still take; 0: not known. */
-static double available_bytes(void)
+/* What a process may still take of the host; 0: not known. */
+static double host_bytes(void)
 {
     char line[128];
     unsigned long long kib = 0;
@@ -68,6 +141,11 @@ static double available_bytes(void)
     if (f)
         fclose(f);
     return (double)kib * 1024;
+}
+
+static double available_bytes(const struct model *m)
+{
+    return model_info(m)->on_device ? model_available_bytes(m) : host_bytes();
 }
 
 static void add_model(struct text *each, double *sum, const struct model_config *c, enum dtype d, const char *why)
@@ -84,7 +162,6 @@ static void add_model(struct text *each, double *sum, const struct model_config 
  * So shapes come first. */
 static int check_memory(const struct plan *p, const struct run_options *o, struct err *e)
 {
-    const double available = available_bytes();
     struct plan_model shapes = p->model[0];
     struct text each = {0};
     double sum = 0;
@@ -93,6 +170,7 @@ static int check_memory(const struct plan *p, const struct run_options *o, struc
 
     if (code < 0)
         return code;
+    const double available = available_bytes(shapes.model);
     for (int i = 0; i < p->models; i++)
         add_model(&each, &sum, model_config(shapes.model), p->model[i].dtype, "");
     if (p->suite.accuracy && !plan_find_model(p, DTYPE_F32, GEMM_OWN))
@@ -112,6 +190,7 @@ static int open_models(struct plan *p, const struct run_options *o, bool plan_on
 
     for (int i = 0; code == 0 && i < p->models; i++)
         code = plan_open_model(p, o, &p->model[i], plan_only, e);
+    p->device = code == 0 && model_info(p->model[0].model)->on_device ? o->device : -1;
     return code;
 }
 
@@ -157,11 +236,15 @@ void plan_prompt(const struct plan *p, int32_t *out, int n)
 /* --- trials ----------------------------------------------------------------------------------------------------------------
  */
 
-/* What `text` and `all` are here. */
+/* What `text` and `all` are here. A GPU's passes are not computed by threads; nothing is launched on a CPU. */
 static int resolve(const struct plan *p, struct cell *c, struct err *e)
 {
     int *threads = &c->value[AXIS_THREADS];
 
+    if (p->device >= 0)
+        *threads = 0;
+    else
+        c->value[AXIS_LAUNCH] = axes[AXIS_LAUNCH].usual;
     if (*threads > p->team.threads)
         return err_set(e, ERR_USAGE, "%s: threads %d: this run has %d; take fewer, or more with --threads", p->suite.path,
                        *threads, p->team.threads);
@@ -251,6 +334,8 @@ int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struc
     if (code == 0)
         code = suite_cells(&p->suite, cells, TRIALS_MAX, &count, e);
     if (code == 0)
+        code = leave_out(p, o->backend, cells, &count, e);
+    if (code == 0)
         code = team_start(&p->team, o->threads, o->cpus, e);
     if (code == 0)
         code = list_models(p, cells, count, e);
@@ -303,36 +388,62 @@ static struct work trial_work(const struct trial *t, double flops_roof, double b
 
 enum { PLAN_ROOF_MS = 40 };
 
+static const struct {
+    const char *unit;
+    double scale;
+} roof_units[] = {[ROOF_COMPUTE] = {"Gop/s", 1e9}, [ROOF_BANDWIDTH] = {"GB/s", 1e9}, [ROOF_LAUNCH] = {"kernels/ms", 1e3}};
+
+/* "2 threads", "GPU 0": who computes. */
+static const char *print_who(char buf[32], const struct plan *p, int threads)
+{
+    if (p->device >= 0)
+        snprintf(buf, 32, "GPU %d", p->device);
+    else
+        snprintf(buf, 32, "%d thread%s", threads, threads == 1 ? "" : "s");
+    return buf;
+}
+
 static void print_roofs(const struct ceilings *c, FILE *out)
 {
+    char who[32];
+
     for (int s = 0; s < c->sets; s++) {
         const struct ceiling_set *set = &c->set[s];
         const char *between = ":";
-        fprintf(out, "roofs now, %d thread%s", set->threads, set->threads == 1 ? "" : "s");
+        fprintf(out, "roofs now, %s", print_who(who, c->plan, set->threads));
         for (int i = 0; i < roof_count; i++) {
-            bool compute = roof_specs[i].kind == ROOF_COMPUTE;
-            if (set->value[i] <= 0 || !(compute || roof_specs[i].bracket))
+            const struct roof_spec *spec = &roof_specs[i];
+            if (set->value[i] <= 0 || (spec->kind == ROOF_BANDWIDTH && !spec->bracket))
                 continue;
-            fprintf(out, "%s %s %.1f %s", between, roof_specs[i].name, set->value[i] / 1e9, compute ? "Gop/s" : "GB/s");
+            fprintf(out, "%s %s %.1f %s", between, spec->name, set->value[i] / roof_units[spec->kind].scale,
+                    roof_units[spec->kind].unit);
             between = ",";
         }
         fputc('\n', out);
     }
 }
 
+static void print_left_out(const struct plan *p, FILE *out)
+{
+    for (int i = 0; i < p->left_outs; i++)
+        fprintf(out, "left out: %s: %s\n", p->left_out[i].what, p->left_out[i].why);
+}
+
 int plan_print(struct plan *p, FILE *out, struct err *e)
 {
     struct ceilings ceilings;
     double flops_roof, bytes_roof, ns, total = 0;
+    char who[32];
     int code = ceilings_open(&ceilings, p, PLAN_ROOF_MS, e), widest = 0;
 
     if (code == 0)
         code = ceilings_take(&ceilings, NULL, NULL, e);
     if (code < 0)
         goto out;
-    fprintf(out, "%s: %s\n%s, %d thread%s\n", p->suite.name, p->suite.question, plan_config(p)->name, p->team.threads,
-            p->team.threads == 1 ? "" : "s");
+    fprintf(out, "%s: %s\n%s, %s\n", p->suite.name, p->suite.question, plan_config(p)->name,
+            print_who(who, p, p->team.threads));
     print_roofs(&ceilings, out);
+    print_left_out(p, out);
     for (int i = 0; i < p->trials; i++)
         widest = strlen(p->trial[i].label) > (size_t)widest ? (int)strlen(p->trial[i].label) : widest;
     fprintf(out, "\n%-*s %12s %12s %14s\n", widest, "trial", "GFLOP", "GB", "ms at the roof");

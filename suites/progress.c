@@ -62,6 +62,12 @@ void progress_note(struct progress *p, const char *what)
         fprintf(p->out, "%s\n", what);
 }
 
+void progress_tell(struct progress *p, const char *what)
+{
+    if (p->out)
+        fprintf(p->out, "%s%s\n", p->terminal ? "\r\033[K" : "", what);
+}
+
 void progress_done(struct progress *p, const struct progress_state *s, double total_ms)
 {
     char eta[16];

@@ -28,6 +28,8 @@ void progress_open(struct progress *p, FILE *out);
 void progress_show(struct progress *p, const struct progress_state *s);
 /* Something other than an execution is going on: "measuring roofs". */
 void progress_note(struct progress *p, const char *what);
+/* Something that stays on the screen. */
+void progress_tell(struct progress *p, const char *what);
 /* An execution is finished. */
 void progress_done(struct progress *p, const struct progress_state *s, double total_ms);
 /* Leaves the terminal with a clean line. */

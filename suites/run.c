@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The order of a run: describe run and machine; open probes (counters calibrate themselves); roofs, round 0; trials with their
  * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again within and after
- * each round and bare executions beside the first; visits, in which a trial has a bare execution and then one for every counter
- * group and for its ops; claims. Every execution is one transaction. */
+ * each round and bare executions beside the first; visits (run_visits.c); claims. Every execution is one transaction. */
 #include "runner.h"
 
 #include <signal.h>
@@ -12,7 +11,7 @@
 #include "clock.h"
 #include "machine.h"
 
-enum { REJECTS_MAX = 3, BARES_MAX = 5, OP_ROUNDS_MAX = 3 };
+enum { REJECTS_MAX = 3, BARES_MAX = 5 };
 static const double bare_share = 0.2;  /* of the timing pass's budget */
 static const double roofs_share = 0.1; /* that roofs taken within a round may add to its time */
 
@@ -77,7 +76,7 @@ static double execution_total_ns(const struct execution *x, const struct pass_pr
 {
     double total = 0;
 
-    if (pass->kind == PASS_BARE)
+    if (pass_is_whole(pass->kind))
         return (double)x->wall_ns;
     for (int i = 0; i < x->steps; i++)
         total += (double)x->step[i].wall_ns;
@@ -90,18 +89,18 @@ static void mark_missing(struct runner *r, const struct pass_probes *pass)
 {
     static const char why[] = "the counter gave impossible values each time it was tried";
 
-    for (int step = 0; step < r->execution.steps; step++)
+    for (int row = 0; row < execution_readings(&r->execution, pass); row++)
         for (int i = 0; i < pass->count; i++) {
-            struct reading *reading = &r->execution.reading[(size_t)step * PROBES_MAX + (size_t)i];
+            struct reading *reading = &r->execution.reading[(size_t)row * PROBES_MAX + (size_t)i];
             for (int v = 0; v < reading->count; v++) {
-                reading->value[v].provenance = PROVENANCE_MISSING;
-                reading->value[v].why = why;
+                struct value *value = &reading->value[v];
+                value->why = value->provenance == PROVENANCE_MISSING ? value->why : why;
+                value->provenance = PROVENANCE_MISSING;
             }
         }
 }
 
-/* rep: its number among the trial's executions of the pass. */
-static int run_trial(struct runner *r, struct trial *t, int rep, const struct pass_probes *pass, struct err *e)
+int run_trial(struct runner *r, struct trial *t, int rep, const struct pass_probes *pass, struct err *e)
 {
     int code, rejected = 0;
 
@@ -113,7 +112,7 @@ static int run_trial(struct runner *r, struct trial *t, int rep, const struct pa
         code = execute_trial(&r->execution, t, pass, between_steps, r, e);
         if (code < 0)
             return code;
-        if (pass->kind == PASS_BARE || !execution_implausible(&r->execution, pass))
+        if (!execution_implausible(&r->execution, pass))
             break;
         if (rejected == REJECTS_MAX) {
             mark_missing(r, pass);
@@ -126,7 +125,7 @@ static int run_trial(struct runner *r, struct trial *t, int rep, const struct pa
     double total = execution_total_ns(&r->execution, pass);
     t->last_ns = (double)r->execution.wall_ns;
     t->kv_allocated = r->execution.kv_allocated;
-    r->state.ms = pass->kind == PASS_BARE ? total / 1e6 / r->state.steps : r->state.ms;
+    r->state.ms = pass_is_whole(pass->kind) ? total / 1e6 / r->state.steps : r->state.ms;
     r->state.done++;
     r->state.eta_s = estimate_rest(r);
     progress_done(&r->progress, &r->state, total / 1e6);
@@ -136,7 +135,7 @@ static int run_trial(struct runner *r, struct trial *t, int rep, const struct pa
 /* --- the timing pass -------------------------------------------------------------------------------------------------------
  */
 
-static int run_bare(struct runner *r, struct trial *t, struct err *e)
+int run_bare(struct runner *r, struct trial *t, struct err *e)
 {
     const struct pass_probes bare = {.name = "bare", .kind = PASS_BARE, .clock = r->clock, .stop = r->interrupted};
     int code = run_trial(r, t, t->bares, &bare, e);
@@ -156,7 +155,7 @@ static int run_timed(struct runner *r, struct trial *t, const struct pass_probes
 
 /* The machine drifts within seconds. Within a round of many trials the roofs are taken as often as costs little; after it
  * always. */
-static int keep_roofs_near(struct runner *r, struct err *e)
+int run_keep_roofs_near(struct runner *r, struct err *e)
 {
     double since = (double)(clock_ns() - r->roofs_at_ns);
 
@@ -231,7 +230,7 @@ static int timing_round(struct runner *r, int round, const struct pass_probes *p
         }
         code = timed_pair(r, t, (round + order[i]) % 2, pass, e);
         if (code == 0)
-            code = keep_roofs_near(r, e);
+            code = run_keep_roofs_near(r, e);
     }
     return code;
 }
@@ -277,84 +276,19 @@ static int timing_pass(struct runner *r, const struct pass_probes *pass, struct 
     return code;
 }
 
-/* --- counting and ops ------------------------------------------------------------------------------------------------------
- */
-
-static bool is_heavy(const struct probe *p)
-{
-    return p->ops->weight == PROBE_HEAVY;
-}
-
-/* One group of counters around each step, then around each op when the suite asks for it. */
-static int counted_pair(struct runner *r, struct trial *t, struct probe *p, int group, struct err *e)
-{
-    struct pass_probes pass = {.kind = PASS_STEPS, .clock = r->clock, .riding = {p}, .count = 1};
-    char name[64];
-
-    p->ops->select(p, group);
-    pass.name = p->ops->group_name(p, group);
-    int code = run_trial(r, t, 0, &pass, e);
-    if (code < 0 || !r->plan->suite.per_op)
-        return code;
-    snprintf(name, sizeof name, "op:%s", pass.name);
-    pass.name = name;
-    pass.kind = PASS_OPS;
-    return run_trial(r, t, 0, &pass, e);
-}
-
-/* A trial's executions that are compared with the bare one beside them. Counters count once, the clock of ops each round. */
-static int visit(struct runner *r, struct trial *t, int round, struct err *e)
-{
-    const struct pass_probes ops = {.name = "op:time", .kind = PASS_OPS, .clock = r->clock};
-    int code = run_bare(r, t, e);
-
-    if (code == 0 && r->plan->suite.per_op)
-        code = run_trial(r, t, round, &ops, e);
-    for (int i = 0; round == 0 && i < r->probes; i++)
-        for (int g = 0; code == 0 && is_heavy(r->probe[i]) && g < r->probe[i]->ops->groups(r->probe[i]); g++)
-            code = counted_pair(r, t, r->probe[i], g, e);
-    return code;
-}
-
-static int visit_rounds(const struct runner *r)
-{
-    int few = r->plan->suite.repetitions_min;
-
-    if (!r->plan->suite.per_op)
-        return r->heavy_groups > 0;
-    return few < OP_ROUNDS_MAX ? few : OP_ROUNDS_MAX;
-}
-
-static int visits(struct runner *r, struct err *e)
-{
-    int order[TRIALS_MAX], code = 0;
-
-    r->state.planned = r->state.done + r->visits_planned;
-    for (int round = 0; code == 0 && round < visit_rounds(r); round++) {
-        suite_order(order, r->plan->trials, r->options->seed, 1000 + round);
-        for (int i = 0; code == 0 && i < r->plan->trials; i++)
-            if ((code = visit(r, &r->plan->trial[order[i]], round, e)) == 0)
-                code = keep_roofs_near(r, e);
-        if (code == 0)
-            code = setup_take_roofs(r, e);
-    }
-    return code;
-}
-
 static int run_passes(struct runner *r, struct err *e)
 {
     const struct suite *s = &r->plan->suite;
     struct pass_probes light = {.name = "time", .kind = PASS_STEPS, .clock = r->clock};
 
     for (int i = 0; i < r->probes; i++)
-        if (is_heavy(r->probe[i]))
-            r->heavy_groups += r->probe[i]->ops->groups(r->probe[i]);
-        else
+        if (r->probe[i]->ops->weight == PROBE_LIGHT)
             light.riding[light.count++] = r->probe[i];
-    r->visits_planned = r->plan->trials * (visit_rounds(r) * (1 + s->per_op) + r->heavy_groups * (1 + s->per_op));
+    run_plan_visits(r);
+    r->visits_planned = run_count_visits(r);
     r->state.planned = r->plan->trials * (s->warmup + s->repetitions_min) + r->visits_planned;
     int code = timing_pass(r, &light, e);
-    return code == 0 ? visits(r, e) : code;
+    return code == 0 ? run_visits(r, e) : code;
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------------------
@@ -365,16 +299,18 @@ static int run_all(struct runner *r, struct err *e)
     int code = execution_init(&r->execution, r->plan, e);
 
     if (code == 0)
-        code = machine_describe(r->store, r->run, &r->plan->team, e);
+        code = machine_describe(r->store, r->run, &r->plan->team, r->plan->device, e);
     if (code == 0)
         code = setup_add_claims(r, e);
     if (code == 0)
         code = setup_add_files(r, e);
     if (code == 0)
         code = setup_add_caches(r, e);
+    if (code == 0)
+        code = setup_add_left_out(r, e);
     progress_note(&r->progress, "calibrating probes");
     if (code == 0)
-        code = setup_open_probes(r, e);
+        code = run_open_probes(r, e);
     if (code == 0)
         code = ceilings_open(&r->ceilings, r->plan, r->plan->suite.roof_ms, e);
     if (code == 0)
@@ -390,10 +326,7 @@ static int run_all(struct runner *r, struct err *e)
 
 static void close_runner(struct runner *r)
 {
-    for (int i = 0; i < r->probes; i++)
-        r->probe[i]->ops->close(r->probe[i]);
-    if (r->clock)
-        r->clock->ops->close(r->clock);
+    run_close_probes(r);
     ceilings_close(&r->ceilings);
     execution_free(&r->execution);
     progress_close(&r->progress);

@@ -21,6 +21,7 @@ struct run_options {
     const char **overrides; /* NULL-terminated --set values */
     const char *model;      /* NULL: the suite's */
     const char *backend;
+    int device;       /* GPU of the backend, from 0 */
     int threads;      /* of the team; 0: one per core */
     const char *cpus; /* the only ones to be used, "0,2-3"; NULL: all that are allowed */
     uint64_t seed;
@@ -28,11 +29,11 @@ struct run_options {
     const char *command; /* as typed, for the record */
 };
 
-enum { PROMPT_MAX = 1 << 20, MODELS_MAX = 16, LABEL_MAX = 160 };
+enum { PROMPT_MAX = 1 << 20, MODELS_MAX = 16, LABEL_MAX = 160, LEFT_OUT_MAX = 64 };
 
 /* A trial while it is being run. */
 struct trial {
-    struct cell cell;      /* prompt_tokens and threads as counted, never 0 */
+    struct cell cell;      /* prompt_tokens and threads as counted, never 0; usual where the axis has no meaning here */
     char label[LABEL_MAX]; /* "kv_cache=on prompt=13 new=128 dtype=bf16" */
     struct model *model;   /* the plan's, in its dtype and gemm */
     struct sampling sampling;
@@ -54,10 +55,19 @@ struct plan_model {
     struct model *model;
 };
 
+/* Cells that the backend cannot compute. */
+struct left_out {
+    char what[64]; /* "dtype=q8_0": the values that it refuses */
+    char why[192];
+};
+
 /* What a suite becomes on this machine with this model: the trials in matrix order. */
 struct plan {
     struct suite suite;
+    struct left_out left_out[LEFT_OUT_MAX]; /* each reason once */
+    int left_outs;
     struct team team;
+    int device;                          /* GPU that computes; -1: the team does */
     struct plan_model model[MODELS_MAX]; /* each opened once; prompt and shapes are the first one's */
     int models;
     int32_t *prompt_ids; /* the text's own tokens */
@@ -67,8 +77,9 @@ struct plan {
     int trials;
 };
 
-/* Reads the suite, starts the team, expands the matrix, opens the models (shapes only when plan_only), makes the prompts.
- * ERR_MEMORY where the models together are more than the memory that is available. */
+/* Reads the suite, expands the matrix without the cells that the backend cannot compute, starts the team, opens the models
+ * (shapes only when plan_only), makes the prompts. ERR_USAGE where no cell is left; ERR_MEMORY where the models together are
+ * more than the memory that is available. */
 int plan_open(struct plan *p, const struct run_options *o, bool plan_only, struct err *e);
 void plan_close(struct plan *p);
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What stands around the trials: the run's row, claims, probes with their calibration, roofs, predictions. */
+ * What stands around the trials: the run's row, claims, caches, what is left out, roofs, predictions. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "caches.h"
-#include "calibrate.h"
 #include "clock.h"
-#include "papi_probe.h"
+#include "gpu.h"
 #include "runner.h"
 #include "sha256.h"
 #include "version.h"
@@ -110,16 +109,42 @@ int setup_add_files(struct runner *r, struct err *e)
     return code;
 }
 
+/* Weights and cached keys and values that fit are not read from the GPU's memory. */
+static int add_gpu_cache(struct runner *r, struct err *e)
+{
+    const struct gpu_plugin *gpu = gpu_plugin(e);
+    struct gpu_facts facts;
+    int code = gpu ? gpu->facts(r->plan->device, &facts, e) : ERR_ABSENT;
+
+    return code == 0 && facts.l2_bytes ? store_add_cache(r->store, r->run, "l2", (int64_t)facts.l2_bytes, e) : code;
+}
+
 int setup_add_caches(struct runner *r, struct err *e)
 {
     struct caches c;
     int threads = r->plan->team.threads, code = 0;
 
+    if (r->plan->device >= 0)
+        return add_gpu_cache(r, e);
     caches_find(&c);
     if (c.l2)
         code = store_add_cache(r->store, r->run, "l2", (int64_t)c.l2 * threads, e);
     if (code == 0 && c.l3)
         code = store_add_cache(r->store, r->run, "l3", (int64_t)caches_last_level(&c, threads), e);
+    return code;
+}
+
+int setup_add_left_out(struct runner *r, struct err *e)
+{
+    const struct plan *p = r->plan;
+    int code = 0;
+
+    for (int i = 0; code == 0 && i < p->left_outs; i++) {
+        char note[sizeof p->left_out->what + sizeof p->left_out->why + 16];
+        snprintf(note, sizeof note, "left out: %s: %s", p->left_out[i].what, p->left_out[i].why);
+        progress_tell(&r->progress, note);
+        code = store_add_absent(r->store, r->run, p->left_out[i].what, p->left_out[i].why, e);
+    }
     return code;
 }
 
@@ -134,76 +159,6 @@ int setup_add_claims(struct runner *r, struct err *e)
         code = json ? store_add_claim(r->store, r->run, i, json, e) : err_set(e, ERR_MEMORY, "expect: out of memory");
         free(json);
     }
-    return code;
-}
-
-/* --- probes ----------------------------------------------------------------------------------------------------------------
- */
-
-static int store_calibrations(struct runner *r, const struct calibration_list *list, struct err *e)
-{
-    int code = 0;
-
-    for (int i = 0; code == 0 && i < list->count; i++) {
-        const struct calibration *c = &list->item[i];
-        struct store_calibration row = {
-            .metric = metric_name(c->metric),
-            .probe = c->probe,
-            .event = c->event,
-            .kernel = c->kernel,
-            .why = c->why,
-            .expected = c->expected,
-            .measured = c->measured,
-            .rel_error = c->rel_error,
-            .limit = c->limit,
-            .accepted = c->accepted,
-        };
-        code = store_add_calibration(r->store, r->run, &row, e);
-    }
-    return code;
-}
-
-/* What PAPI was asked for and did not give, and what it gave and how true it was. */
-static int store_papi(struct runner *r, const struct probe *p, struct err *e)
-{
-    const struct papi_quantity *q;
-    int n = papi_quantities(p, &q);
-    int code = store_calibrations(r, papi_calibrations(p), e);
-
-    for (int i = 0; code == 0 && i < n; i++)
-        if (!q[i].accepted)
-            code = store_add_absent(r->store, r->run, metric_name(q[i].metric), q[i].why, e);
-    if (code == 0)
-        code = store_add_machine(r->store, r->run, "counters", papi_pmu(p), "PAPI", e);
-    return code;
-}
-
-static int open_probe(struct runner *r, const char *name, struct err *e)
-{
-    const struct probe_ops *ops = probe_find(name, e);
-    struct probe_args args = {.threads = r->plan->team.threads};
-    struct probe *p = NULL;
-
-    if (!ops)
-        return ERR_USAGE;
-    if (strcmp(name, "clock") == 0)
-        return 0; /* always there */
-    int code = ops->open(&p, &args, e);
-    if (code == ERR_ABSENT)
-        return store_add_absent(r->store, r->run, name, e->text, e);
-    if (code < 0)
-        return err_wrap(e, "probe %s", name);
-    r->probe[r->probes++] = p;
-    return strcmp(name, "papi") == 0 ? store_papi(r, p, e) : 0;
-}
-
-int setup_open_probes(struct runner *r, struct err *e)
-{
-    struct probe_args args = {.threads = r->plan->team.threads};
-    int code = probe_find("clock", e)->open(&r->clock, &args, e);
-
-    for (int i = 0; code == 0 && i < r->plan->suite.probe_count; i++)
-        code = open_probe(r, r->plan->suite.probes[i], e);
     return code;
 }
 
@@ -222,6 +177,8 @@ static int store_absent_roof(struct runner *r, const struct ceiling_set *set, co
     return store_add_absent(r->store, r->run, what, e->text, e);
 }
 
+static const char *const kinds[] = {[ROOF_COMPUTE] = "compute", [ROOF_BANDWIDTH] = "bandwidth", [ROOF_LAUNCH] = "launch"};
+
 static int store_roof(void *ctx, const struct ceiling_set *set, const struct roof_spec *spec, const struct roof *roof,
                       struct err *e)
 {
@@ -233,7 +190,7 @@ static int store_roof(void *ctx, const struct ceiling_set *set, const struct roo
         return store_absent_roof(r, set, spec, e);
     const struct store_roof row = {
         .name = spec->name,
-        .kind = spec->kind == ROOF_COMPUTE ? "compute" : "bandwidth",
+        .kind = kinds[spec->kind],
         .level = spec->level,
         .how = roof->how,
         .threads = set->threads,

@@ -44,7 +44,7 @@ static int store_steps(struct runner *r, int64_t repetition, const struct pass_p
         token.len = 0;
         text_puts(&token, "");
         model_token_text(r->plan->model[0].model, s->token, &token);
-        struct store_step row = {i, s->wall_ns, s->sample_ns, s->kv_len, s->token, token.data};
+        struct store_step row = {i, s->wall_ns, s->sample_ns, s->kv_len, s->token, s->launches, token.data};
         code = store_add_step(r->store, repetition, &row, e);
         if (code == 0 && riders->kind == PASS_STEPS)
             code = store_readings(r, repetition, i, riders, e);
@@ -74,6 +74,8 @@ static int store_op_readings(struct runner *r, int64_t repetition, const struct 
     for (int v = 0; code == 0 && v < x->reading[0].count; v++) {
         const struct value *missing = missing_value(x, v);
         struct value value = missing ? *missing : x->reading[0].value[v];
+        if (!metric_adds(value.metric)) /* nothing of the step's, and nothing of a span's */
+            continue;
         value.value = cell->value[v];
         struct store_reading row = reading_row(p, &value, 0);
         code = store_add_op_reading(r->store, repetition, at, &row, e);
@@ -101,10 +103,17 @@ static int store_span(struct runner *r, int64_t repetition, enum op_span span, s
     return code;
 }
 
+/* Ops whose work is not all known have no time. */
 static int store_ops(struct runner *r, int64_t repetition, struct err *e)
 {
+    const struct value *lost = r->execution.meter.timeline ? missing_value(&r->execution, 0) : NULL;
     int code = 0;
 
+    if (lost && !r->told_lost)
+        code = store_add_absent(r->store, r->run, "op:time", lost->why, e);
+    r->told_lost |= lost != NULL;
+    if (lost)
+        return code;
     for (int span = 0; code == 0 && span < OP_SPAN_COUNT; span++)
         code = store_span(r, repetition, (enum op_span)span, e);
     return code;
@@ -148,6 +157,8 @@ int run_store_execution(struct runner *r, const struct trial *t, int rep, int re
         code = store_steps(r, id, riders, e);
     if (code == 0 && riders->kind == PASS_OPS)
         code = store_ops(r, id, e);
+    if (code == 0)
+        code = run_store_device(r, id, riders, rep, e);
     if (code == 0)
         code = store_commit(r->store, e);
     if (code < 0)

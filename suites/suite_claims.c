@@ -11,7 +11,7 @@
 #include "suite_values.h"
 
 static const char *const phases[] = {"prefill", "decode"};
-static const char *const bounds[] = {"compute", "bandwidth", "overhead"};
+static const char *const bounds[] = {"compute", "bandwidth", "overhead", "launch"};
 static const char *const metrics[] = {"total_ms", "decode_ms", "prefill_ms", "flops", "bytes"};
 
 /* An axis value as the database has it: a word, or a number; "text" and "all" until the run knows how many that is. */
