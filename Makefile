@@ -6,12 +6,17 @@
 #   make          build only                make lint    format, includes, clang-tidy
 #   make deps     install what is missing   make clean
 #
-# Options:  CC=clang   SAN=1 (address and undefined-behaviour sanitizers)   PAPI=auto|0|1   V=1 (show commands)
+#   make check-gpu   on a machine with an NVIDIA GPU: the plug-in held against the CPU, its probes against known work
+#   make bundle      what check-gpu needs in one folder, for a machine with a GPU and nothing else
+#
+# Options:  CC=clang   SAN=1 (address and undefined-behaviour sanitizers)   PAPI=auto|0|1   CUDA=auto|0|1   V=1 (show commands)
+#           CUDA_HOME=/usr/local/cuda (a CUDA toolkit, 12.6 or newer)
 # Each combination builds into a folder of its own, so they do not disturb each other.
 
 CC      ?= cc
 CXX     := $(subst clang,clang++,$(subst gcc,g++,$(if $(filter cc,$(CC)),c++,$(CC))))
 PAPI    ?= auto
+CUDA    ?= auto
 SAN     ?= 0
 V       ?= 0
 JOBS    := $(shell nproc 2>/dev/null || echo 1)
@@ -25,8 +30,22 @@ else
   HAVE_PAPI := $(PAPI)
 endif
 
+# The plug-in is not built for sanitizers: its kernels' emulation changes stacks, which they do not follow.
+NVCC      := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc),$(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null)))
+NVCC_NEW  := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '{ print ($$1 * 100 + $$2 >= 1206) }'))
+ifeq ($(CUDA),auto)
+  HAVE_CUDA := $(if $(filter 1,$(SAN)),0,$(or $(NVCC_NEW),0))
+else
+  HAVE_CUDA := $(CUDA)
+  ifeq ($(CUDA)-$(NVCC_NEW),1-)
+    $(error CUDA=1: no nvcc here; name the folder of a CUDA toolkit, 12.6 or newer, with CUDA_HOME)
+  else ifeq ($(CUDA)-$(NVCC_NEW),1-0)
+    $(error CUDA=1: $(NVCC) is older than 12.6; name the folder of a newer CUDA toolkit with CUDA_HOME)
+  endif
+endif
+
 CCNAME := $(notdir $(firstword $(CC)))
-BUILD  := build/$(if $(filter cc gcc,$(CCNAME)),gcc,$(CCNAME))$(if $(filter 1,$(SAN)),-san)$(if $(filter 0,$(HAVE_PAPI)),-nopapi)
+BUILD  := build/$(if $(filter cc gcc,$(CCNAME)),gcc,$(CCNAME))$(if $(filter 1,$(SAN)),-san)$(if $(filter 0,$(HAVE_PAPI)),-nopapi)$(if $(filter 0,$(CUDA)),-nocuda)
 GEN    := build/gen
 
 # --- flags ---------------------------------------------------------------------------------------------------------------
@@ -37,7 +56,7 @@ WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
             -Wno-format-truncation -Wno-unknown-warning-option -Wno-pass-failed
 CPPFLAGS := -D_GNU_SOURCE -DHAVE_PAPI=$(HAVE_PAPI) $(shell pkg-config --cflags $(PKGS) $(OPENBLAS) 2>/dev/null)
 CFLAGS   := -std=c11 -O2 -g -fopenmp -fno-math-errno $(WARN)
-LDFLAGS  := -fopenmp
+LDFLAGS  := -fopenmp -rdynamic # plug-ins call back
 CXXFLAGS := -std=c++17 $(filter-out -std=c11 -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS))
 # SentencePiece is named here: its .pc file asks for one of protobuf's that Debian 13 does not install with it.
 LDLIBS   := $(shell pkg-config --libs $(PKGS) $(OPENBLAS) 2>/dev/null) -lsentencepiece $(if $(filter 1,$(HAVE_PAPI)),-lpapi) -lm -ldl
@@ -57,9 +76,9 @@ INC_tests   := -Itests $(INC_suites)
 
 # Files that are compiled once for each instruction-set level, and what each folder's levels are.
 ISA_KERNELS := $(wildcard engine/backends/cpu/*_kernels.c) probes/roofs/kernels.c
-SRC_engine  := $(filter-out $(ISA_KERNELS),$(wildcard engine/*.c engine/*/*.c engine/*/*/*.c))
+SRC_engine  := $(filter-out $(ISA_KERNELS) engine/backends/cuda/%,$(wildcard engine/*.c engine/*/*.c engine/*/*/*.c))
 CXX_engine  := $(wildcard engine/*/*.cc)
-SRC_probes  := $(filter-out $(ISA_KERNELS),$(wildcard probes/*.c probes/*/*.c))
+SRC_probes  := $(filter-out $(ISA_KERNELS) probes/cuda/%,$(wildcard probes/*.c probes/*/*.c))
 SRC_report  := $(wildcard report/*.c)
 SRC_suites  := $(filter-out suites/bench.c,$(wildcard suites/*.c))
 
@@ -75,14 +94,15 @@ OBJ := $(foreach r,engine probes report suites,$(SRC_$(r):%.c=$(BUILD)/%.o)) $(C
        $(BUILD)/probes/event_files.o
 LIB := $(BUILD)/libbench.a
 BIN := $(BUILD)/bench
+PLUGIN := $(if $(filter 1,$(HAVE_CUDA)),$(BUILD)/libbench_cuda.so)
 
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
+.PHONY: check-gpu gpu-tests bundle all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
 .SECONDARY:
 
-program: $(BIN) $(BUILD)/gpt2.tiktoken
+program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
 
 # ./bench starts the program that was built last with `make all`.
 all: program
@@ -112,6 +132,87 @@ $(BUILD)/$(1)/%kernels_$(l).o: $(1)/%kernels.c
 )
 endef
 $(foreach r,engine probes report suites tests,$(eval $(call room_rules,$(r))))
+
+# --- the plug-in for NVIDIA GPUs: engine/backends/cuda and probes/cuda ------------------------------------------------------
+ifeq ($(HAVE_CUDA),1)
+CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_INC  := $(CUDA_ROOT)/include
+CUDA_LIB  := $(firstword $(wildcard $(CUDA_ROOT)/lib64 $(CUDA_ROOT)/lib /usr/lib/$(shell $(CC) -dumpmachine)))
+# Machine code for what this toolkit knows of these, and PTX that drivers translate for whatever comes later.
+CUDA_KNOWN := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
+CUDA_ARCHS := $(foreach a,80 90a 100 120,$(if $(filter $(a:a=),$(CUDA_KNOWN)),$(a)))
+CUDA_GEN   := $(foreach a,$(CUDA_ARCHS),-gencode=arch=compute_$(a),code=sm_$(a)) -gencode=arch=compute_90,code=compute_90
+NVCCFLAGS  := -std=c++17 -O3 -lineinfo $(CUDA_GEN) -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unknown-pragmas \
+              -Xptxas --warn-on-spills,--warn-on-local-memory-usage,--warning-as-error
+INC_plugin_engine := $(INC_engine) -Iengine/backends/cuda
+INC_plugin_probes := $(INC_probes) -Iprobes/cuda -I$(BUILD)/cshim
+CU_plugin  := $(wildcard engine/backends/cuda/*.cu probes/cuda/*.cu)
+C_plugin   := $(wildcard engine/backends/cuda/*.c probes/cuda/*.c)
+CXX_plugin := $(wildcard probes/cuda/*.cc)
+HOST_plugin := $(C_plugin:%.c=$(BUILD)/cuda/%.c.o) $(CXX_plugin:%.cc=$(BUILD)/cuda/%.cc.o)
+
+define plugin_rules
+$(BUILD)/cuda/$(2)/%.cu.o: $(2)/%.cu
+	@mkdir -p $$(@D)
+	@echo "  nvcc    $$<"
+	$$(Q)$$(NVCC) $$(NVCCFLAGS) $$(INC_plugin_$(1)) -MMD -MF $$(@:.o=.d) -c -o $$@ $$<
+$(BUILD)/cuda/$(2)/%.c.o: $(2)/%.c | $(BUILD)/cshim/string
+	@mkdir -p $$(@D)
+	@echo "  cc      $$<"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -fPIC $$(INC_plugin_$(1)) -isystem $$(CUDA_INC) -MMD -MP -c -o $$@ $$<
+$(BUILD)/cuda/$(2)/%.cc.o: $(2)/%.cc
+	@mkdir -p $$(@D)
+	@echo "  c++     $$<"
+	$$(Q)$$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) -fPIC $$(INC_plugin_$(1)) -isystem $$(CUDA_INC) -MMD -MP -c -o $$@ $$<
+$(BUILD)/emu/$(2)/%.cu.o: $(2)/%.cu
+	@mkdir -p $$(@D)
+	@echo "  c++     $$< (emulated)"
+	$$(Q)$$(CXX) $$(CPPFLAGS) $$(EMU_FLAGS) $$(INC_plugin_$(1)) -MMD -MP -x c++ -c -o $$@ $$<
+endef
+$(eval $(call plugin_rules,engine,engine/backends/cuda))
+$(eval $(call plugin_rules,probes,probes/cuda))
+
+# A header of CUPTI's includes C++'s <string> and needs nothing of it.
+$(BUILD)/cshim/string:
+	@mkdir -p $(@D)
+	$(Q): > $@
+
+$(BUILD)/libbench_cuda.so: $(CU_plugin:%=$(BUILD)/cuda/%.o) $(HOST_plugin) engine/backends/cuda/plugin.map
+	@echo "  link    $@"
+	$(Q)$(CXX) -shared -fopenmp -o $@ $(filter %.o,$^) -Wl,--version-script=engine/backends/cuda/plugin.map \
+	    -L$(CUDA_LIB) -lcudart_static -lcublasLt -Wl,-rpath,$(CUDA_LIB) -ldl -lrt -lpthread
+
+# The same kernels and host code on the CPU: tests/emu/README.md.
+EMU_FLAGS := $(filter-out -Wshadow,$(CXXFLAGS)) -fPIC -U_FORTIFY_SOURCE -DCUDA_EMU -Itests/emu -isystem $(CUDA_INC) -Wno-unknown-pragmas
+EMU_OBJ   := $(CU_plugin:%=$(BUILD)/emu/%.o) $(patsubst %.cc,$(BUILD)/emu/%.o,$(wildcard tests/emu/*.cc))
+CUDA_TESTS := $(patsubst tests/cuda/%,$(BUILD)/tests/cuda/%,$(basename $(wildcard tests/cuda/*_test.c tests/cuda/*_test.cc)))
+INC_cuda_tests := $(INC_tests) -Itests/emu -Itests/cuda -Iengine/backends/cuda -Iprobes/cuda -I$(BUILD)/cshim
+
+$(BUILD)/emu/tests/emu/%.o: tests/emu/%.cc
+	@mkdir -p $(@D)
+	@echo "  c++     $<"
+	$(Q)$(CXX) $(CPPFLAGS) $(EMU_FLAGS) -Iengine/base -MMD -MP -c -o $@ $<
+$(BUILD)/tests/cuda/%.o: tests/cuda/%.c | $(BUILD)/cshim/string
+	@mkdir -p $(@D)
+	@echo "  cc      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(INC_cuda_tests) -isystem $(CUDA_INC) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/cuda/%.o: tests/cuda/%.cc
+	@mkdir -p $(@D)
+	@echo "  c++     $<"
+	$(Q)$(CXX) $(CPPFLAGS) $(EMU_FLAGS) $(INC_cuda_tests) -MMD -MP -c -o $@ $<
+$(BUILD)/emu/libemulated.a: $(EMU_OBJ) $(HOST_plugin)
+	$(Q)rm -f $@ && ar rcs $@ $^
+# Beside the tests, under the plug-in's own name, so that the engine opens it as it would the real one.
+$(BUILD)/tests/cuda/libbench_cuda.so: $(EMU_OBJ) $(HOST_plugin) engine/backends/cuda/plugin.map
+	@mkdir -p $(@D)
+	@echo "  link    $@ (emulated)"
+	$(Q)$(CXX) -shared -fopenmp -o $@ $(filter %.o,$^) -Wl,--version-script=engine/backends/cuda/plugin.map -ldl -lpthread
+$(BUILD)/tests/cuda/%_test: $(BUILD)/tests/cuda/%_test.o $(BUILD)/emu/libemulated.a $(LIB) | $(BUILD)/tests/cuda/libbench_cuda.so
+	@echo "  link    $@"
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $(CALLED_BACK) -Wl,--start-group $^ -Wl,--end-group $(TEST_LIBS) $(LDLIBS)
+# What a plug-in that is opened calls back must be there, although the test itself does not call it.
+$(BUILD)/tests/cuda/backend_test $(BUILD)/tests/gpu/backend_test: CALLED_BACK = $$(nm -D -u $(BUILD)/tests/cuda/libbench_cuda.so | awk '$$2 !~ /@/ && $$1 == "U" { print "-Wl,-u," $$2 }')
+endif
 
 # The version is compiled into one file, rebuilt when it changes.
 $(BUILD)/suites/version.o: CPPFLAGS += -DBENCH_VERSION='"$(VERSION)"'
@@ -171,7 +272,15 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(LIB)
 	@echo "  link    $@"
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(LDLIBS)
 
-test: all $(TESTS)
+# NVML belongs to drivers; tests have one of their own, and an old one.
+FAKE_NVML := $(BUILD)/tests/fake/libnvidia-ml.so.1 $(BUILD)/tests/fake/old/libnvidia-ml.so.1
+$(BUILD)/tests/fake/old/libnvidia-ml.so.1: FAKE_FLAGS := -DOLD
+$(FAKE_NVML): tests/data/fake_nvml.c tests/data/fake_nvml.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 $(WARN) $(FAKE_FLAGS) -fPIC -shared -Wl,-soname,libnvidia-ml.so.1 -o $@ $<
+$(BUILD)/tests/nvml_test: | $(FAKE_NVML)
+
+test: all $(TESTS) $(CUDA_TESTS)
 	$(Q)$(MAKE) --no-print-directory SAN=1 program build-tests
 	$(Q)$(MAKE) --no-print-directory fuzz-build
 	$(Q)sh tests/run.sh $(BUILD)
@@ -202,11 +311,31 @@ $(BUILD)/tests/fuzz/fuzz_gguf: LDFLAGS += -Wl,--wrap=mmap,--wrap=munmap
 fuzz-programs: $(FUZZERS)
 fuzz-build:
 	$(Q)echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || exit 0; \
-	$(MAKE) --no-print-directory CC='$(FUZZ_CC)' SAN=1 PAPI=0 BUILD=build/fuzz KERNEL_FLAGS='-O1 -fno-sanitize=all' fuzz-programs
+	$(MAKE) --no-print-directory CC='$(FUZZ_CC)' SAN=1 PAPI=0 CUDA=0 BUILD=build/fuzz KERNEL_FLAGS='-O1 -fno-sanitize=all' fuzz-programs
 fuzz: fuzz-build
 	$(Q)sh tests/fuzz/run.sh '$(FUZZ)' build/fuzz/found/'$(FUZZ)' -max_total_time=$(FUZZ_SECONDS)
 fuzz-smoke: fuzz-build
 	$(Q)sh tests/fuzz/smoke.sh
+
+# --- a real GPU ------------------------------------------------------------------------------------------------------------
+# Tests that mean the same with the real kernels and the real runtime.
+GPU_TESTS := $(patsubst %,$(BUILD)/tests/gpu/%_test,elementwise decode attention_decode attention_prefill synthesize matmul backend)
+
+$(BUILD)/cuda/libreal.a: $(CU_plugin:%=$(BUILD)/cuda/%.o) $(HOST_plugin)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/tests/gpu/%_test: $(BUILD)/tests/cuda/%_test.o $(BUILD)/cuda/libreal.a $(LIB) $(PLUGIN)
+	@mkdir -p $(@D)
+	@echo "  link    $@"
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $< $(CALLED_BACK) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(TEST_LIBS) $(LDLIBS) \
+	    -L$(CUDA_LIB) -lcudart_static -lcublasLt -Wl,-rpath,$(CUDA_LIB) -lrt -lpthread
+	$(Q)ln -sf ../../libbench_cuda.so $(@D)/libbench_cuda.so
+
+check-gpu: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) CUDA=1 all gpu-tests
+	$(Q)sh tests/gpu/run.sh $(BUILD)
+gpu-tests: $(GPU_TESTS)
+bundle: all gpu-tests
+	$(Q)sh tests/gpu/bundle.sh $(BUILD) build/bundle.tar.xz
 
 # --- lint ------------------------------------------------------------------------------------------------------------------
 lint:

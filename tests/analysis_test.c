@@ -451,10 +451,10 @@ static void token_texts_that_are_no_utf8_become_replacement_characters(void **st
     int64_t t = add_trial(true, 4, 4), r = add_repetition(t, "time", false, "aa", ms, 1);
 
     (void)state;
-    assert_ok(
-        store_add_step(store, r, &(struct store_step){1, 1, -1, 5, 1, "\xe2\x82"}, &error)); /* a euro sign over two tokens */
-    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 2, "\xac"}, &error));
-    assert_ok(store_add_step(store, r, &(struct store_step){3, 1, -1, 7, 3, "\xff"}, &error));
+    assert_ok(store_add_step(store, r, &(struct store_step){1, 1, -1, 5, 1, -1, "\xe2\x82"},
+                             &error)); /* a euro sign over two tokens */
+    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 2, -1, "\xac"}, &error));
+    assert_ok(store_add_step(store, r, &(struct store_step){3, 1, -1, 7, 3, -1, "\xff"}, &error));
     analyse();
     assert_text("trials/0/steps/2/text", "\xef\xbf\xbd");
     assert_text("trials/0/text", "a\xe2\x82\xac\xef\xbf\xbd");

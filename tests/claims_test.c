@@ -96,7 +96,7 @@ static void different_tokens_name_the_step_where_they_part(void **state)
     (void)state;
     add_repetition(add_trial(true, 4, 3), "time", false, "aa", ms, 3);
     r = add_repetition(add_trial(false, 4, 3), "time", false, "bb", ms, 2);
-    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 999, "?"}, &error));
+    assert_ok(store_add_step(store, r, &(struct store_step){2, 1, -1, 6, 999, -1, "?"}, &error));
     assert_string_equal(judge(SAME), "not held");
     assert_evidence("kv_cache=on prompt=4 new=3 chose aa, kv_cache=off prompt=4 new=3 chose bb (they part at step 2)");
 }

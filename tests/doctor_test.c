@@ -7,6 +7,7 @@
 
 #include "doctor.h"
 #include "doctor_parts.h"
+#include "gpu.h"
 #include "isa.h"
 #include "probe.h"
 #include "team.h"
@@ -324,9 +325,114 @@ static void energy_is_graded_by_what_is_metered(void **state)
     assert_string_equal(finding_of("rapl")->remedy, "sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj");
 }
 
+/* The plug-in of this test, in place of the program's. */
+static struct plug {
+    bool there;
+    int devices, major;    /* devices 0: CUDA does not start */
+    const char *forbidden; /* counters; NULL: allowed */
+} plug;
+
+static int plug_count(int *out, struct err *e)
+{
+    *out = plug.devices;
+    return plug.devices ? 0 : err_set(e, ERR_ABSENT, "the NVIDIA driver is of CUDA 11.8; install a newer driver");
+}
+
+static int plug_facts(int device, struct gpu_facts *out, struct err *e)
+{
+    (void)e;
+    *out = (struct gpu_facts){.name = "NVIDIA H200", .major = plug.major, .memory_bytes = 150000000000};
+    snprintf(out->pci, sizeof out->pci, "0000:1%d:00.0", device);
+    return 0;
+}
+
+static int plug_counters(int device, struct err *e)
+{
+    (void)device;
+    return plug.forbidden ? err_set(e, ERR_ABSENT, "%s", plug.forbidden) : 0;
+}
+
+const struct gpu_plugin *gpu_plugin(struct err *e)
+{
+    static const struct gpu_plugin plugin = {.count = plug_count, .facts = plug_facts, .counters_allowed = plug_counters};
+
+    if (plug.there)
+        return &plugin;
+    err_set(e, ERR_ABSENT, "this build has no plug-in; build with CUDA=1");
+    return NULL;
+}
+
+static void a_machine_without_a_gpu_has_one_line_about_it(void **state)
+{
+    (void)state;
+    plug = (struct plug){.there = true, .devices = 1, .major = 9}; /* not even asked */
+    assert_int_equal(grade(doctor_gpu), DOCTOR_UNGRADED);
+    assert_int_equal(diagnosis.count, 1);
+    assert_string_equal(finding_of("GPU")->value, "no NVIDIA GPU on this machine");
+}
+
+static void a_gpu_is_graded_by_how_far_this_program_gets(void **state)
+{
+    (void)state;
+    put("/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.1\n");
+    plug = (struct plug){.there = false};
+    assert_int_equal(grade(doctor_gpu), DOCTOR_C);
+    assert_string_equal(finding_of("plug-in")->value, "this build has no plug-in");
+    assert_string_equal(finding_of("plug-in")->remedy, "build with CUDA=1");
+    plug = (struct plug){.there = true};
+    assert_int_equal(grade(doctor_gpu), DOCTOR_C);
+    assert_string_equal(finding_of("CUDA")->value, "the NVIDIA driver is of CUDA 11.8");
+    plug = (struct plug){.there = true, .devices = 2, .major = 9, .forbidden = "counters are root's; become root"};
+    assert_int_equal(grade(doctor_gpu), DOCTOR_B);
+    assert_string_equal(finding_of("CUDA GPU 1")->value, "NVIDIA H200, compute capability 9.0, 150 GB, at 0000:11:00.0");
+    assert_int_equal(finding_of("GPU counters")->state, FINDING_ABSENT);
+    assert_string_equal(finding_of("GPU counters")->remedy, "become root");
+    plug.forbidden = NULL;
+    assert_int_equal(grade(doctor_gpu), DOCTOR_A);
+    assert_int_equal(finding_of("GPU counters")->state, FINDING_OK);
+    plug.major = 7;
+    assert_int_equal(grade(doctor_gpu), DOCTOR_C);
+    assert_string_equal(finding_of("CUDA GPU 0")->value,
+                        "NVIDIA H200, compute capability 7.0 (8.0 is needed), 150 GB, at 0000:10:00.0");
+}
+
+static void who_may_count_on_a_gpu_is_read_from_the_drivers_parameters(void **state)
+{
+    (void)state;
+    plug = (struct plug){.there = true, .devices = 1, .major = 9};
+    put("/proc/driver/nvidia/version", "NVRM version: 580.1\n");
+    put("/proc/driver/nvidia/params", "ResmanDebugLevel: 4294967295\nRmProfilingAdminOnly: 0\nTCEBypassMode: 0\n");
+    grade(doctor_gpu);
+    assert_int_equal(finding_of("RmProfilingAdminOnly")->state, FINDING_OK);
+    put("/proc/driver/nvidia/params", "ResmanDebugLevel: 4294967295\nRmProfilingAdminOnly: 1\nTCEBypassMode: 0\n");
+    grade(doctor_gpu);
+    assert_int_equal(finding_of("RmProfilingAdminOnly")->state, geteuid() == 0 ? FINDING_INFO : FINDING_WARN);
+    put("/dev/nvidiactl", "%s", "");
+    forbid("/proc/driver/nvidia/version"); /* an ordinary user from here on */
+    grade(doctor_gpu);
+    allow_again();
+    assert_int_equal(finding_of("RmProfilingAdminOnly")->state, FINDING_WARN);
+    assert_non_null(strstr(finding_of("RmProfilingAdminOnly")->remedy, "NVreg_RestrictProfilingToAdminUsers=0"));
+}
+
+/* As in some containers. */
+static void a_driver_that_hides_its_version_is_seen_by_its_device_files(void **state)
+{
+    (void)state;
+    plug = (struct plug){.there = true, .devices = 1, .major = 9};
+    put("/dev/nvidiactl", "%s", "");
+    put("/dev/nvidia5", "%s", ""); /* others are somebody else's */
+    assert_int_equal(grade(doctor_gpu), DOCTOR_A);
+    assert_string_equal(finding_of("driver")->value, "there, its version is not to be seen");
+    assert_int_equal(finding_of("device files")->state, FINDING_OK);
+    for (int i = 0; i < diagnosis.count; i++)
+        assert_true(strcmp(diagnosis.item[i].what, "RmProfilingAdminOnly") != 0);
+}
+
 static void each_way_to_have_no_gpu_has_its_sentence(void **state)
 {
     (void)state;
+    plug = (struct plug){.there = false};
     assert_int_equal(grade(doctor_gpu), DOCTOR_UNGRADED);
     put("/sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
     put("/sys/bus/pci/devices/0000:01:00.0/class", "0x030200\n");
@@ -338,7 +444,7 @@ static void each_way_to_have_no_gpu_has_its_sentence(void **state)
     put("/proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H200\nIRQ: 5\n");
     assert_int_equal(grade(doctor_gpu), DOCTOR_C);
     assert_string_equal(finding_of("GPU")->value, "1 x NVIDIA H200");
-    assert_string_equal(finding_of("device files")->value, "there is a driver, but no /dev/nvidia0 here");
+    assert_string_equal(finding_of("device files")->value, "there is a driver, but no /dev/nvidia0, 1, ... here");
     put("/dev/nvidiactl", "%s", "");
     put("/dev/nvidia0", "%s", "");
     grade(doctor_gpu);
@@ -348,7 +454,7 @@ static void each_way_to_have_no_gpu_has_its_sentence(void **state)
     enum doctor_grade g = grade(doctor_gpu);
     allow_again();
     assert_int_equal(g, DOCTOR_C);
-    assert_string_equal(finding_of("device files")->value, "/dev/nvidia0: Permission denied");
+    assert_string_equal(finding_of("device files")->value, "/dev/nvidia...: Permission denied");
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------------------
@@ -447,6 +553,10 @@ int main(void)
         ROOTED(a_variable_is_graded_by_what_it_costs),
         ROOTED(a_figure_that_cannot_be_had_says_why),
         ROOTED(energy_is_graded_by_what_is_metered),
+        ROOTED(a_machine_without_a_gpu_has_one_line_about_it),
+        ROOTED(a_gpu_is_graded_by_how_far_this_program_gets),
+        ROOTED(who_may_count_on_a_gpu_is_read_from_the_drivers_parameters),
+        ROOTED(a_driver_that_hides_its_version_is_seen_by_its_device_files),
         ROOTED(each_way_to_have_no_gpu_has_its_sentence),
         ROOTED(a_machine_that_shows_nothing_is_examined_all_the_same),
         ROOTED(a_level_of_permission_that_stops_users_names_the_command),

@@ -4,7 +4,7 @@
 set -u
 bad=0
 say() { echo "lint: $*"; bad=1; }
-sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' | xargs ls -d 2>/dev/null)
+sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs ls -d 2>/dev/null)
 
 # A room includes by name through its -I list only.
 found=$(grep -nE '#include "\.\./' $sources) && say "an include climbs out of its room:
@@ -42,11 +42,15 @@ fi
 
 # Tests are left to the compilers and sanitizers: the analyser does not know that a failed assertion jumps away.
 if clang-tidy --version 2>/dev/null | grep -q 'version 14\.'; then
-    flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\\\"lint\\\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport
-           $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3 libutf8proc libcrypto) $(pkg-config --cflags openblas 2>/dev/null)"
-    # shellcheck disable=SC2086
-    found=$(printf '%s\n' $sources | grep '\.c$' | grep -v '^tests/' |
-        xargs -P2 -n8 sh -c 'clang-tidy --quiet "$@" -- '"$flags"' 2>/dev/null' sh 2>/dev/null | grep -E '(warning|error):' | sort -u)
+    flags="-std=c11 -D_GNU_SOURCE -DHAVE_PAPI=0 -DISA=base -DBENCH_VERSION=\\\"lint\\\" -Itests -Isuites -Iengine -Iengine/base -Iprobes -Iprobes/roofs -Ireport $(pkg-config --cflags yaml-0.1 jansson libpcre2-8 hwloc sqlite3 libutf8proc libcrypto) $(pkg-config --cflags openblas 2>/dev/null)"
+    plugin='^(engine/backends|probes)/cuda/' cshim=$(mktemp -d)
+    : >"$cshim/string" # for a header of CUPTI's, which the Makefile tells of
+    toolkit=${CUDA_HOME:-/usr/local/cuda}/include
+    tidy() { xargs -P2 -n8 sh -c 'clang-tidy --quiet "$@" -- '"$1"' 2>/dev/null' sh 2>/dev/null | grep -E '(warning|error):'; }
+    found=$({ printf '%s\n' $sources | grep '\.c$' | grep -vE "^tests/|$plugin" | tidy "$flags"
+        [ ! -f "$toolkit/cublasLt.h" ] || printf '%s\n' $sources | grep '\.c$' | grep -E "$plugin" |
+            tidy "$flags -Iengine/backends/cuda -Iprobes/cuda -I$cshim -isystem $toolkit"; } | sort -u)
+    rm -rf "$cshim"
     [ -z "$found" ] || say "clang-tidy:
 $found"
 else

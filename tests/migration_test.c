@@ -63,6 +63,22 @@ static const char version_3_rows[] = "PRAGMA user_version = 3;"
                                      "INSERT INTO cache VALUES(1, 'l2', 4000000);"
                                      "UPDATE repetition SET interrupts = 7;";
 
+/* The same run as version 4 has it, by now with a row in every table. */
+static const char version_4_rows[] =
+    "PRAGMA user_version = 4;"
+    "UPDATE trial SET dtype = 'q8_0', kv_dtype = 'bf16', gemm = 'own', attention = 'naive', arithmetic = 'int8', "
+    "attention_arithmetic = 'bf16', weight_bytes = 1100, sampling = 'as it was', unconverged = 1;"
+    "INSERT INTO accuracy VALUES(1, 9, 0.5, 0.1, 2, 0.75);"
+    "INSERT INTO machine VALUES(1, 'CPU', 'old', 'hwloc');"
+    "INSERT INTO model_file VALUES(1, 'x', 9, '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef');"
+    "INSERT INTO absent VALUES(1, 'rapl', 'none');"
+    "INSERT INTO calibration VALUES(1, 1, 'flops', 'papi', 'E', 'k', 1, 1, 0, 0.02, 1, '');"
+    "INSERT INTO roof VALUES(7, 1, 'f32 fma', 'compute', 'registers', 2, 0, 5, 1e11, 1, 1, 1, 'h'), "
+    "(9, 1, 'dram read', 'bandwidth', 'dram', 2, 0, 5, 1e10, 1, 1, 1, 'h');"
+    "INSERT INTO reading VALUES(1, 0, 'papi', 'flops', 1e6, 1, 'counter', NULL);"
+    "INSERT INTO op_step VALUES(1, 0, 1, 'qkv', 0, 1000);"
+    "INSERT INTO op_reading VALUES(1, 0, 1, 'qkv', 0, 'papi', 'flops', 5, 'counter', NULL);";
+
 static int make_database(int version)
 {
     const char *tmp = getenv("TMPDIR");
@@ -77,6 +93,8 @@ static int make_database(int version)
         bad = sqlite3_exec(db, embedded_schema_2, NULL, NULL, NULL) || sqlite3_exec(db, version_2_rows, NULL, NULL, NULL);
     if (!bad && version >= 3)
         bad = sqlite3_exec(db, embedded_schema_3, NULL, NULL, NULL) || sqlite3_exec(db, version_3_rows, NULL, NULL, NULL);
+    if (!bad && version >= 4)
+        bad = sqlite3_exec(db, embedded_schema_4, NULL, NULL, NULL) || sqlite3_exec(db, version_4_rows, NULL, NULL, NULL);
     if (bad)
         fprintf(stderr, "%s\n", sqlite3_errmsg(db));
     sqlite3_close(db);
@@ -99,6 +117,12 @@ static int make_database_3(void **state)
 {
     (void)state;
     return make_database(3);
+}
+
+static int make_database_4(void **state)
+{
+    (void)state;
+    return make_database(4);
 }
 
 static int remove_folder(void **state)
@@ -137,7 +161,7 @@ static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **stat
     struct store *s = open_migrated();
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 5);
     assert_int_equal(query(s, "SELECT count(*) FROM step"), 6);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns IS NULL AND wall_ns = 3000000"), 6);
     assert_int_equal(query(s, "SELECT strategy = 'greedy' AND sampling IS NULL AND rows = 3 FROM trial"), 1);
@@ -159,7 +183,7 @@ static void a_database_of_version_2_keeps_its_rows_in_their_order(void **state)
     struct store *s = open_migrated();
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 5);
     assert_int_equal(query(s, "SELECT count(*) FROM op WHERE steps = 1 AND write_bytes IS NULL"), 3);
     assert_int_equal(query(s, "SELECT group_concat(op) = 'qkv,mlp' FROM (SELECT op FROM op WHERE step = 0 ORDER BY rowid)"), 1);
     assert_int_equal(query(s, "SELECT count(*) FROM step WHERE sample_ns = 30000"), 6);
@@ -181,7 +205,7 @@ static void a_database_of_version_3_computed_in_float32_with_all_threads(void **
     json_t *document = NULL;
 
     (void)state;
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 5);
     assert_int_equal(query(s, "SELECT count(*) FROM trial WHERE dtype = 'f32' AND kv_dtype = 'f32' AND threads = 2 AND gemm IS "
                               "NULL AND attention IS NULL AND arithmetic = 'f32' AND weight_bytes = 4000"),
                      1);
@@ -200,6 +224,78 @@ static void a_database_of_version_3_computed_in_float32_with_all_threads(void **
     assert_true(json_is_null(json_object_get(trial, "accuracy")));
     json_decref(document);
     store_close(s);
+}
+
+/* The tables that version 5 makes anew, and those that refer to them. */
+static void a_database_of_version_4_keeps_every_row_of_every_table(void **state)
+{
+    static const char *const tables[] = {"run",     "machine", "model_file", "cache",      "roof",       "calibration",
+                                         "absent",  "trial",   "op",         "prediction", "repetition", "step",
+                                         "reading", "op_step", "op_reading", "accuracy",   "claim"};
+    char sql[200];
+    struct store *s = open_migrated();
+    int64_t id = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        snprintf(sql, sizeof sql, "SELECT count(*) > 0 FROM %s", tables[i]);
+        if (query(s, sql) != 1)
+            fail_msg("%s has lost its rows", tables[i]);
+    }
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) - 2 FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT "
+             "LIKE 'sqlite_%%'");
+    assert_int_equal(query(s, sql), sizeof tables / sizeof *tables); /* event and sample are new */
+    assert_int_equal(query(s, "SELECT count(*) FROM roof WHERE id IN (7, 9) AND how = 'h' AND at_ns = 5"), 2);
+    assert_int_equal(
+        query(s, "SELECT count(*) FROM trial WHERE id = 1 AND kv_cache = 'on' AND batch = 3 AND prompt_tokens = 2 AND "
+                 "new_tokens = 3 AND strategy = 'greedy' AND dtype = 'q8_0' AND kv_dtype = 'bf16' AND threads = 2 "
+                 "AND gemm = 'own' AND attention = 'naive' AND launch IS NULL AND sampling = 'as it was' AND rows = "
+                 "3 AND arithmetic = 'int8' AND attention_arithmetic = 'bf16' AND weight_bytes = 1100 AND "
+                 "kv_bytes_formula = 2048 AND kv_bytes_allocated = 2048 AND unconverged = 1"),
+        1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE launches IS NULL"), 6);
+    assert_int_equal(query(s, "SELECT count(*) FROM step_time WHERE launch IS NULL AND launches IS NULL"), 6);
+    assert_int_equal(query(s, "SELECT count(*) FROM trial_rate WHERE launch IS NULL"), 2);
+    assert_int_equal(query(s, "SELECT count(*) FROM counted WHERE analytic = 1e6"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM kernel_time"), 0);
+    assert_int_equal(query(s, "SELECT count(*) FROM op_time"), 0);
+    assert_int_equal(query(s, "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name IN ('trial_run', 'roof_run', "
+                              "'repetition_trial')"),
+                     3);
+    assert_int_equal(query(s, "SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+    assert_int_equal(query(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    struct store_repetition orphan = {.pass = "time", .tokens_hash = "x"};
+    assert_int_equal(store_add_repetition(s, 99, &orphan, &id, &error), ERR_FORMAT); /* rows belong to the new table's, too */
+    assert_ok(store_add_repetition(s, 1, &orphan, &id, &error));
+    store_close(s);
+}
+
+static void a_migration_that_cannot_end_leaves_the_database_as_it_was(void **state)
+{
+    char path[PATH_BYTES];
+    struct store *s = NULL;
+    sqlite3 *db;
+    sqlite3_stmt *st;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(in_folder(path, "old.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "INSERT INTO accuracy VALUES(42, 9, 0.5, 0.1, 2, 0.75)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(store_open(&s, path, &error), ERR_FORMAT);
+    assert_null(s);
+    assert_non_null(strstr(error.text, "rows of 'accuracy' belong to rows that are not there"));
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT user_version, (SELECT count(*) FROM roof), (SELECT count(*) FROM trial), "
+                                        "(SELECT count(*) FROM step_time), (SELECT count(*) FROM sqlite_schema WHERE name = "
+                                        "'event') FROM pragma_user_version",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    const int want[] = {4, 2, 1, 6, 0};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(sqlite3_column_int(st, i), want[i]);
+    sqlite3_finalize(st);
+    sqlite3_close(db);
 }
 
 static void a_run_of_an_old_bench_is_still_shown_reported_and_recorded(void **state)
@@ -241,7 +337,7 @@ static void an_old_database_that_may_only_be_read_says_how_to_go_on(void **state
     (void)state;
     assert_int_equal(store_open_readonly(&s, in_folder(path, "old.db"), &error), ERR_FORMAT);
     assert_null(s);
-    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 4): any `bench run` with this --db "
+    assert_non_null(strstr(error.text, "written by an older bench (schema 1, this one reads 5): any `bench run` with this --db "
                                        "brings it up to date"));
 }
 
@@ -253,6 +349,9 @@ int main(void)
         test(an_old_database_is_brought_up_to_date_and_keeps_its_rows),
         cmocka_unit_test_setup_teardown(a_database_of_version_2_keeps_its_rows_in_their_order, make_database_2, remove_folder),
         cmocka_unit_test_setup_teardown(a_database_of_version_3_computed_in_float32_with_all_threads, make_database_3,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_database_of_version_4_keeps_every_row_of_every_table, make_database_4, remove_folder),
+        cmocka_unit_test_setup_teardown(a_migration_that_cannot_end_leaves_the_database_as_it_was, make_database_4,
                                         remove_folder),
         test(a_run_of_an_old_bench_is_still_shown_reported_and_recorded),
         test(an_old_database_that_may_only_be_read_says_how_to_go_on),

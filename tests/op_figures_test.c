@@ -138,9 +138,9 @@ static void the_summary_has_a_table_of_ops_and_of_what_measuring_costs(void **st
     analyse();
     summary_text(doc, &out);
     has_text(out.data, "\nprefill by op, kv_cache=on prompt=4 new=3: 12.1 ms, +10.00 % against the timing pass\n", __LINE__);
-    has_text(out.data, "  mlp            8.00   66.1 %       400     3.00     50.0    0.375  50 % of f32 fma, compute-bound\n",
+    has_text(out.data, "  mlp            8.00   66.1 %      400    3.00    50.0   0.375  50 % of f32 fma, compute-bound\n",
              __LINE__);
-    has_text(out.data, "  norm           1.00    8.3 %         -     1.00        -     1.00  -\n", __LINE__);
+    has_text(out.data, "  norm           1.00    8.3 %        -    1.00       -    1.00  -\n", __LINE__);
     has_text(out.data, "\nwhat measuring costs, against the timing pass", __LINE__);
     text_free(&out);
 }

@@ -245,6 +245,150 @@ static void a_value_that_is_missing_once_is_missing(void **state)
     assert_string_equal(meter.total.value[0].why, "gone");
 }
 
+/* --- a device, whose work runs apart from the clock --- */
+
+/* As a probe that traces a device: what is handed over is known by the tag of that moment. */
+static struct {
+    uint32_t tag;
+    struct device_event event[32];
+    int events, brackets;
+    uint64_t now;
+} device;
+
+static void hand_over(uint64_t ns)
+{
+    device.event[device.events++] = (struct device_event){
+        .start_ns = device.now, .end_ns = device.now + ns, .tag = device.tag, .name = "kernel", .kind = 'k'};
+    device.now += ns;
+    world.now += 3; /* handing it over takes the caller no longer, whatever it is */
+}
+
+static void timeline_begin(struct probe *p)
+{
+    (void)p;
+    device.events = 0;
+    device.brackets++;
+}
+
+static void timeline_end(struct probe *p, struct reading *out)
+{
+    (void)p;
+    *out = (struct reading){.count = 1};
+    out->value[0] =
+        (struct value){.metric = METRIC_KERNELS, .provenance = PROVENANCE_VENDOR, .value = device.events, .coverage = 1};
+    world.now += 1000000; /* waiting for records is in no step */
+}
+
+static void timeline_tag(struct probe *p, uint32_t tag)
+{
+    (void)p;
+    device.tag = tag;
+    world.now += 500;
+}
+
+static int timeline_events(const struct probe *p, const struct device_event **out)
+{
+    (void)p;
+    *out = device.event;
+    return device.events;
+}
+
+static const struct probe_ops timeline_ops = {
+    .name = "timeline", .begin = timeline_begin, .end = timeline_end, .tag = timeline_tag, .events = timeline_events};
+static struct probe timeline = {&timeline_ops};
+
+/* Norm and rotary within qkv; then a copy that belongs to no op; then the head and the choice. */
+static void run_device_step(int step, int steps, uint64_t scale)
+{
+    op_meter_begin_step(&meter);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        begin(OP_QKV, layer);
+        hand_over(2 * scale);
+        begin(OP_NORM, layer);
+        hand_over(10 * scale);
+        end(OP_NORM, layer);
+        hand_over((uint64_t)(100 + layer) * scale);
+        end(OP_QKV, layer);
+    }
+    hand_over(7777);
+    begin(OP_HEAD, -1);
+    hand_over(500 * scale);
+    end(OP_HEAD, -1);
+    begin(OP_SAMPLE, -1);
+    hand_over(20);
+    work(4000); /* the caller chooses */
+    end(OP_SAMPLE, -1);
+    op_meter_end_step(&meter, step, steps);
+}
+
+static void on_a_device_an_op_takes_what_its_own_work_takes_there(void **state)
+{
+    (void)state;
+    memset(&device, 0, sizeof device);
+    op_meter_reset(&meter, &timeline);
+    run_device_step(0, 1, 1);
+    assert_cell(OP_SPAN_PREFILL, OP_NORM, 0, 10);
+    assert_cell(OP_SPAN_PREFILL, OP_QKV, 0, 102); /* before and after the norm in it */
+    assert_cell(OP_SPAN_PREFILL, OP_QKV, 1, 103);
+    assert_cell(OP_SPAN_PREFILL, OP_HEAD, -1, 500);
+    assert_cell(OP_SPAN_PREFILL, OP_SAMPLE, -1, 20);
+    assert_cell(OP_SPAN_PREFILL, OP_MLP, 0, 0);
+    assert_int_equal(device.brackets, 1); /* around the step, not around ops */
+    assert_int_equal(device.tag, 0);
+    assert_true(meter.total.value[0].value == device.events);
+}
+
+static void steps_of_a_device_add_up_to_spans(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, &timeline);
+    for (int step = 0; step < 4; step++)
+        run_device_step(step, 4, (uint64_t)step + 1);
+    assert_cell(OP_SPAN_PREFILL, OP_HEAD, -1, 500);
+    assert_cell(OP_SPAN_LAST, OP_NORM, 1, 40);
+    assert_cell(OP_SPAN_DECODE, OP_NORM, 1, 20 + 30 + 40);
+    assert_true(op_meter_cell(&meter, OP_SPAN_DECODE, OP_NORM, 1)->value[0] == 0); /* what it read is the step's, no op's */
+}
+
+static void where_the_caller_chooses_the_choice_takes_what_its_clock_says(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, &timeline);
+    meter.chooses_here = true;
+    run_device_step(0, 1, 1);
+    assert_cell(OP_SPAN_PREFILL, OP_SAMPLE, -1, 4003); /* telling the tag is no part of it */
+    assert_cell(OP_SPAN_PREFILL, OP_HEAD, -1, 500);
+}
+
+static void a_tag_is_an_op_in_a_layer(void **state)
+{
+    enum op op;
+    int layer;
+
+    (void)state;
+    op_meter_reset(&meter, &timeline);
+    run_device_step(0, 1, 1);
+    assert_true(op_meter_place(&meter, device.event[1].tag, &op, &layer));
+    assert_int_equal(op, OP_NORM);
+    assert_int_equal(layer, 0);
+    assert_true(op_meter_place(&meter, device.event[7].tag, &op, &layer));
+    assert_int_equal(op, OP_HEAD);
+    assert_int_equal(layer, -1);
+    assert_false(op_meter_place(&meter, device.event[6].tag, &op, &layer)); /* between two ops */
+    assert_false(op_meter_place(&meter, 100000, &op, &layer));
+}
+
+static void after_a_device_the_clock_tells_the_time_again(void **state)
+{
+    (void)state;
+    op_meter_reset(&meter, &timeline);
+    run_device_step(0, 1, 1);
+    op_meter_reset(&meter, NULL);
+    run_step(0, 1, 1);
+    assert_cell(OP_SPAN_PREFILL, OP_NORM, 0, 10);
+    assert_cell(OP_SPAN_PREFILL, OP_SAMPLE, -1, 0);
+}
+
 /* --- the engine --- */
 
 /* 60 steps of a session on so many of the model's workers. */
@@ -307,6 +451,11 @@ int main(void)
         test(one_impossible_stretch_spoils_its_step),
         test(a_stretch_that_is_long_must_have_been_counted),
         test(a_value_that_is_missing_once_is_missing),
+        test(on_a_device_an_op_takes_what_its_own_work_takes_there),
+        test(steps_of_a_device_add_up_to_spans),
+        test(where_the_caller_chooses_the_choice_takes_what_its_clock_says),
+        test(a_tag_is_an_op_in_a_layer),
+        test(after_a_device_the_clock_tells_the_time_again),
         cmocka_unit_test(all_ops_of_a_real_step_together_are_the_step_on_any_number_of_workers),
     };
 

@@ -20,6 +20,7 @@ static int64_t run;
 static json_t *doc;
 static struct err error;
 static double sample_share = -1; /* of each step, that chose its token; below 0: not measured */
+static int launches_a_step = -1; /* below 0: there is no device */
 
 #define assert_ok(call)                                                                                                        \
     do {                                                                                                                       \
@@ -27,7 +28,8 @@ static double sample_share = -1; /* of each step, that chose its token; below 0:
             fail_msg("line %d: %s", __LINE__, error.text);                                                                     \
     } while (0)
 
-static inline int open_run(void **state)
+/* At a path, or ":memory:". */
+static inline int open_run_of(const char *backend, const char *path)
 {
     struct store_run r = {.suite = "paper",
                           .question = "?",
@@ -50,7 +52,7 @@ static inline int open_run(void **state)
                           .tokenizer = "none",
                           .prompt = "A:",
                           .prompt_tokens = "[5, 6, 7, 8]",
-                          .backend = "ref",
+                          .backend = backend,
                           .backend_about = "plain",
                           .cpus = "0,1",
                           .threads = 2,
@@ -66,12 +68,18 @@ static inline int open_run(void **state)
                           .stored_bytes = 1500,
                           .load_peak_bytes = 9000};
 
-    (void)state;
     doc = NULL;
     sample_share = -1;
-    if (store_open(&store, ":memory:", &error) < 0)
+    launches_a_step = -1;
+    if (store_open(&store, path, &error) < 0)
         return -1;
     return store_add_run(store, &r, &run, &error);
+}
+
+static inline int open_run(void **state)
+{
+    (void)state;
+    return open_run_of("ref", ":memory:");
 }
 
 static inline int close_run(void **state)
@@ -86,7 +94,9 @@ static inline void add_roof_of(const char *name, const char *kind, int threads, 
 {
     struct store_roof r = {.name = name,
                            .kind = kind,
-                           .level = strcmp(kind, "compute") == 0 ? "registers" : "dram",
+                           .level = strcmp(kind, "compute") == 0  ? "registers"
+                                    : strcmp(kind, "launch") == 0 ? "launch"
+                                                                  : "dram",
                            .how = "by hand",
                            .threads = threads,
                            .round = round,
@@ -199,25 +209,31 @@ static inline int64_t add_repetition(int64_t trial, const char *pass, bool warmu
     assert_ok(store_add_repetition(store, trial, &r, &id, &error));
     for (int i = 0; i < steps; i++) {
         int64_t ns = (int64_t)round(ms[i] * 1e6);
-        struct store_step step = {i,     ns,     sample_share < 0 ? -1 : (int64_t)((double)ns * sample_share),
-                                  4 + i, 10 + i, i ? " b" : "a"};
+        struct store_step step = {.step = i,
+                                  .wall_ns = ns,
+                                  .sample_ns = sample_share < 0 ? -1 : (int64_t)((double)ns * sample_share),
+                                  .kv_len = 4 + i,
+                                  .token = 10 + i,
+                                  .launches = launches_a_step,
+                                  .token_text = i ? " b" : "a"};
         assert_ok(store_add_step(store, id, &step, &error));
     }
     return id;
 }
 
+static inline void add_reading_of(const char *probe, int64_t repetition, int step, const char *metric, double value,
+                                  const char *provenance, const char *why)
+{
+    struct store_reading r = {
+        .step = step, .probe = probe, .metric = metric, .provenance = provenance, .why = why, .value = value, .coverage = 1};
+
+    assert_ok(store_add_reading(store, repetition, &r, &error));
+}
+
 static inline void add_reading(int64_t repetition, int step, const char *metric, double millions, const char *provenance,
                                const char *why)
 {
-    struct store_reading r = {.step = step,
-                              .probe = "papi",
-                              .metric = metric,
-                              .provenance = provenance,
-                              .why = why,
-                              .value = millions * 1e6,
-                              .coverage = 1};
-
-    assert_ok(store_add_reading(store, repetition, &r, &error));
+    add_reading_of("papi", repetition, step, metric, millions * 1e6, provenance, why);
 }
 
 /* Prefill of 8 ms of compute and 2 ms of memory; two decode steps of 0.12 and 2.2 ms in the mean. Three timed repetitions. */

@@ -43,7 +43,7 @@ static void matches_on_every_backend(const char *path, const json_t *expected,
                                      void (*matches)(struct model *m, const json_t *expected))
 {
     for (int i = 0; backends[i]; i++) {
-        if (strcmp(backends[i]->name, "null") == 0)
+        if (backends[i] == &backend_null || backends[i] == &backend_cuda)
             continue;
         struct model *m = open_model(path, backends[i]->name);
         matches(m, expected);

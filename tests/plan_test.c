@@ -131,6 +131,55 @@ static void work_is_counted_in_the_bytes_of_the_trials_dtypes(void **state)
     assert_true(step[2].weight_bytes == step[0].weight_bytes);
 }
 
+/* --- backends that cannot do all; whether there is a GPU does not matter, since what it cannot do is asked first --- */
+
+static int open_for_gpu(struct room *r, const char *text)
+{
+    const struct run_options o = {.suite = "x", .backend = "cuda", .threads = 1, .seed = 1};
+
+    assert_int_equal(chdir(r->folder), 0);
+    write_bytes("x.yaml", text, strlen(text));
+    return plan_open(plan, &o, true, &r->err);
+}
+
+static void cells_that_the_backend_cannot_compute_are_left_out_and_each_reason_is_told_once(void **state)
+{
+    struct room *r = *state;
+
+    open_for_gpu(r, TINY "matrix:\n  prompt_tokens: [2, 3]\n  dtype: [f32, q8_0, bf16, q4_0]\n"
+                         "  include: [{gemm: openblas}, {gemm: openblas, kv_dtype: f16}]\n");
+    assert_int_equal(plan->left_outs, 3);
+    assert_string_equal(plan->left_out[0].what, "dtype=q8_0");
+    assert_string_equal(plan->left_out[1].what, "dtype=q4_0");
+    assert_string_equal(plan->left_out[2].what, "gemm=openblas");
+    assert_string_equal(plan->left_out[0].why, backend_refusal("cuda", DTYPE_Q8_0, GEMM_OWN, DTYPE_F32, ATTENTION_FLASH));
+    assert_int_equal(plan->models, 2); /* f32 and bf16 are to be opened */
+    assert_null(plan_find_model(plan, DTYPE_Q8_0, GEMM_OWN));
+}
+
+static void a_suite_of_which_nothing_is_left_is_refused_with_the_reason(void **state)
+{
+    struct room *r = *state;
+    char sentence[512];
+
+    assert_int_equal(open_for_gpu(r, TINY "engine: {dtype: q4_0}\n"), ERR_USAGE);
+    snprintf(sentence, sizeof sentence, "x.yaml: dtype=q4_0: %s",
+             backend_refusal("cuda", DTYPE_Q4_0, GEMM_OWN, DTYPE_F32, ATTENTION_FLASH));
+    assert_string_equal(r->err.text, sentence);
+}
+
+static void a_cpu_launches_nothing_so_cells_that_differ_only_in_it_are_one(void **state)
+{
+    struct room *r = *state;
+
+    expect_good(r, open_plan(r, TINY "engine: {launch: eager}\nmatrix:\n  launch: [eager, graph]\n  dtype: [f32, bf16]\n"));
+    assert_int_equal(plan->device, -1);
+    assert_int_equal(plan->left_outs, 0);
+    assert_int_equal(plan->trials, 2);
+    assert_int_equal(plan->trial[0].cell.value[AXIS_LAUNCH], LAUNCH_GRAPH);
+    assert_string_equal(plan->trial[0].label, "kv_cache=on prompt=2 new=4");
+}
+
 #define PLANNED(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -143,6 +192,9 @@ int main(void)
         PLANNED(more_threads_than_the_run_has_are_refused_with_the_remedy),
         PLANNED(openblas_with_anything_but_float32_is_refused),
         PLANNED(work_is_counted_in_the_bytes_of_the_trials_dtypes),
+        PLANNED(cells_that_the_backend_cannot_compute_are_left_out_and_each_reason_is_told_once),
+        PLANNED(a_suite_of_which_nothing_is_left_is_refused_with_the_reason),
+        PLANNED(a_cpu_launches_nothing_so_cells_that_differ_only_in_it_are_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,71 @@ static void every_metric_and_provenance_has_a_name_of_its_own(void **state)
     assert_string_equal(provenance_name(PROVENANCE_MULTIPLEXED), "multiplexed");
 }
 
+/* The database's spelling, and what a screen writes after a number. */
+static void metrics_of_gpus_keep_their_names_and_units(void **state)
+{
+    static const struct {
+        enum metric metric;
+        const char *name, *unit;
+        bool adds;
+    } lines[] = {
+        {METRIC_FLOPS_TENSOR, "flops_tensor", "FLOP", true},
+        {METRIC_FLOPS_F16, "flops_f16", "FLOP", true},
+        {METRIC_L2_BYTES, "l2_bytes", "B", true},
+        {METRIC_L1_BYTES, "l1_bytes", "B", true},
+        {METRIC_GPU_NS, "gpu_ns", "ns", true},
+        {METRIC_GPU_BUSY_NS, "gpu_busy_ns", "ns", true},
+        {METRIC_KERNELS, "kernels", "", true},
+        {METRIC_GPU_ENERGY_J, "gpu_energy_j", "J", true},
+        {METRIC_GPU_HZ, "gpu_hz", "Hz", false},
+        {METRIC_GPU_DRAM_HZ, "gpu_dram_hz", "Hz", false},
+        {METRIC_PEAK_DRAM_BPS, "peak_dram_bps", "B/s", false},
+        {METRIC_PEAK_TENSOR_FLOPS, "peak_tensor_flops", "FLOP/s", false},
+        {METRIC_SM_ACTIVE, "sm_active", "share", false},
+        {METRIC_WARPS_ACTIVE, "warps_active", "share", false},
+        {METRIC_TENSOR_ACTIVE, "tensor_active", "share", false},
+        {METRIC_DRAM_ACTIVE, "dram_active", "share", false},
+        {METRIC_GPU_POWER_W, "gpu_power_w", "W", false},
+        {METRIC_GPU_UTILIZATION, "gpu_utilization", "share", false},
+        {METRIC_GPU_MEMORY_BYTES, "gpu_memory_bytes", "B", false},
+        {METRIC_GPU_TEMPERATURE_C, "gpu_temperature_c", "C", false},
+        {METRIC_GPU_SLOWED, "gpu_slowed", "bits", false},
+    };
+
+    (void)state;
+    assert_int_equal(METRIC_COUNT - METRIC_ENERGY_DRAM_J - 1, sizeof lines / sizeof lines[0]);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        assert_string_equal(metric_name(lines[i].metric), lines[i].name);
+        assert_string_equal(metric_unit(lines[i].metric), lines[i].unit);
+        assert_int_equal(metric_adds(lines[i].metric), lines[i].adds);
+    }
+}
+
+static void what_a_cpu_counts_can_be_added_up(void **state)
+{
+    (void)state;
+    for (int i = METRIC_WALL_NS; i <= METRIC_ENERGY_DRAM_J; i++)
+        assert_true(metric_adds((enum metric)i));
+}
+
+static void probes_of_a_gpu_are_absent_where_none_computes(void **state)
+{
+    static const char *const names[] = {"cupti", "trace", "pm"};
+    const struct probe_args args = {.threads = 1, .device = -1};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct probe_ops *ops = probe_find(names[i], NULL);
+        struct probe *p = NULL;
+        struct err e = {0};
+        assert_true(ops->needs_device && ops->weight == PROBE_HEAVY);
+        assert_int_equal(ops->open(&p, &args, &e), ERR_ABSENT);
+        assert_null(p);
+        assert_non_null(strstr(e.text, names[i]));
+        assert_non_null(strstr(e.text, "--backend cuda"));
+    }
+}
+
 static void every_probe_is_found_by_its_name(void **state)
 {
     (void)state;
@@ -115,7 +180,7 @@ static void an_unknown_name_is_answered_with_all_names(void **state)
 
     (void)state;
     assert_null(probe_find("thermometer", &e));
-    assert_string_equal(e.text, "no probe 'thermometer': there are null, clock, rusage, papi, rapl");
+    assert_string_equal(e.text, "no probe 'thermometer': there are null, clock, rusage, papi, rapl, cupti, trace, pm, nvml");
 }
 
 /* --- light probes ----------------------------------------------------------------------------------------------------------
@@ -339,6 +404,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_metric_and_provenance_has_a_name_of_its_own),
+        cmocka_unit_test(metrics_of_gpus_keep_their_names_and_units),
+        cmocka_unit_test(what_a_cpu_counts_can_be_added_up),
+        cmocka_unit_test(probes_of_a_gpu_are_absent_where_none_computes),
         cmocka_unit_test(every_probe_is_found_by_its_name),
         cmocka_unit_test(a_typo_is_answered_with_the_nearest_name),
         cmocka_unit_test(an_unknown_name_is_answered_with_all_names),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Roofs: the kernels do all of the work that is counted, every ceiling is measured or says why not, hangs together with the
  * others as physics demands, and says how it was taken. No absolute speed is asserted; where two roofs are compared, the best
- * of a few rounds counts, for the machine may be shared. */
+ * of a few rounds counts, for the machine may be shared. A GPU's are asked of a plug-in that this test brings. */
 #include "check.h"
 
 #include <math.h>
@@ -11,6 +11,7 @@
 
 #include "chase.h"
 #include "clock.h"
+#include "gpu.h"
 #include "jobs.h"
 #include "roofs.h"
 #include "survey.h"
@@ -30,15 +31,33 @@ static int index_of(const char *name)
     return -1;
 }
 
-static void the_roofs_that_carry_verdicts_are_bracketed(void **state)
+static void every_roof_has_its_kind_and_its_owner(void **state)
 {
-    static const char *const names[] = {"f32 fma",   "f32 gemm",   "dram read", "bf16 dot", "int8 dot",
-                                        "dram copy", "dram triad", "l1 read",   "l2 read",  "l3 read"};
+    enum { CPU = ROOF_OF_CPU, GPU = ROOF_OF_GPU, BOTH = CPU | GPU };
+    static const struct {
+        const char *name;
+        enum roof_kind kind;
+        unsigned of;
+        bool bracket; /* it carries verdicts, whatever a trial computes in */
+    } expected[] = {
+        {"f32 fma", ROOF_COMPUTE, CPU, true},       {"f32 gemm", ROOF_COMPUTE, BOTH, true},
+        {"tf32 gemm", ROOF_COMPUTE, GPU, false},    {"f16 gemm", ROOF_COMPUTE, GPU, false},
+        {"bf16 gemm", ROOF_COMPUTE, GPU, false},    {"bf16 dot", ROOF_COMPUTE, CPU, false},
+        {"int8 dot", ROOF_COMPUTE, CPU, false},     {"dram read", ROOF_BANDWIDTH, BOTH, true},
+        {"dram copy", ROOF_BANDWIDTH, BOTH, false}, {"dram triad", ROOF_BANDWIDTH, CPU, false},
+        {"l1 read", ROOF_BANDWIDTH, CPU, false},    {"l2 read", ROOF_BANDWIDTH, BOTH, false},
+        {"l3 read", ROOF_BANDWIDTH, CPU, false},    {"launch graph", ROOF_LAUNCH, GPU, true},
+        {"launch eager", ROOF_LAUNCH, GPU, true},
+    };
 
     (void)state;
-    assert_int_equal(roof_count, sizeof names / sizeof names[0]);
-    for (int i = 0; i < roof_count; i++)
-        assert_int_equal(roof_specs[index_of(names[i])].bracket, i < 3);
+    assert_int_equal(roof_count, sizeof expected / sizeof expected[0]);
+    for (int i = 0; i < roof_count; i++) {
+        const struct roof_spec *spec = &roof_specs[index_of(expected[i].name)];
+        assert_int_equal(spec->kind, expected[i].kind);
+        assert_int_equal(spec->of, expected[i].of);
+        assert_int_equal(spec->bracket, expected[i].bracket);
+    }
 }
 
 static void every_roof_is_measured_or_absent_with_its_reason(void **state)
@@ -50,8 +69,10 @@ static void every_roof_is_measured_or_absent_with_its_reason(void **state)
         if (roofs_measure(roofs, i, &r, &e) < 0) {
             assert_int_equal(e.code, ERR_ABSENT);
             assert_non_null(strstr(e.text, roof_specs[i].name));
+            assert_int_equal(strstr(e.text, "a CPU has no such roof") == NULL, (roof_specs[i].of & ROOF_OF_CPU) != 0);
             continue;
         }
+        assert_true(roof_specs[i].of & ROOF_OF_CPU);
         assert_ptr_equal(r.spec, &roof_specs[i]);
         assert_true(r.work > 0 && r.wall_ns > 0 && r.repetitions >= 3);
         assert_true(fabs(r.value - r.work / (double)r.wall_ns * 1e9) <= 1e-6 * r.value);
@@ -125,7 +146,7 @@ static void fewer_threads_are_measured_beside_the_whole_team(void **state)
         print_message("one CPU is allowed here\n");
         skip();
     }
-    assert_int_equal(roofs_open(&one, 1, BUDGET_MS, NULL), 0);
+    assert_int_equal(roofs_open(&one, -1, 1, BUDGET_MS, NULL), 0);
     for (int i = 0; i < roof_count; i++) {
         if (roofs_measure(roofs, i, &all, NULL) < 0)
             continue;
@@ -146,7 +167,7 @@ static void a_wrong_number_of_threads_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct err e = {0};
-        assert_int_equal(roofs_open(&r, wrong[i], BUDGET_MS, &e), ERR_USAGE);
+        assert_int_equal(roofs_open(&r, -1, wrong[i], BUDGET_MS, &e), ERR_USAGE);
         assert_non_null(strstr(e.text, "thread"));
     }
 }
@@ -157,9 +178,101 @@ static void a_budget_of_nothing_and_an_unknown_roof_are_refused(void **state)
     struct roof out;
 
     (void)state;
-    assert_int_equal(roofs_open(&r, team.threads, 0, NULL), ERR_USAGE);
+    assert_int_equal(roofs_open(&r, -1, team.threads, 0, NULL), ERR_USAGE);
     assert_int_equal(roofs_measure(roofs, roof_count, &out, NULL), ERR_USAGE);
     assert_int_equal(roofs_measure(roofs, -1, &out, NULL), ERR_USAGE);
+}
+
+/* --- a GPU's ---------------------------------------------------------------------------------------------------------------
+ */
+
+/* What the plug-in was asked for. */
+static struct asked {
+    int opened, closed, device, budget_ms;
+    const struct roof_spec *spec;
+} asked;
+static bool plugged;
+
+static int plug_open(void **out, int device, struct err *e)
+{
+    if (device > 0)
+        return err_set(e, ERR_ABSENT, "there is no GPU %d", device);
+    asked.opened++;
+    asked.device = device;
+    *out = &asked;
+    return 0;
+}
+
+static int plug_measure(void *r, const struct roof_spec *spec, int budget_ms, struct roof *out, struct err *e)
+{
+    struct asked *a = r;
+
+    a->spec = spec;
+    a->budget_ms = budget_ms;
+    *out = (struct roof){.spec = spec, .value = 4e12};
+    return strcmp(spec->name, "tf32 gemm") != 0 ? 0 : err_set(e, ERR_ABSENT, "not on this one");
+}
+
+static void plug_close(void *r)
+{
+    struct asked *a = r;
+
+    a->closed++;
+}
+
+/* In place of the program's. */
+const struct gpu_plugin *gpu_plugin(struct err *e)
+{
+    static const struct gpu_plugin plugin = {.roofs_open = plug_open, .roofs_measure = plug_measure, .roofs_close = plug_close};
+
+    if (plugged)
+        return &plugin;
+    err_set(e, ERR_ABSENT, "built without the plug-in");
+    return NULL;
+}
+
+static void a_gpus_roofs_are_asked_of_the_plug_in_and_no_others(void **state)
+{
+    struct roofs *r = NULL;
+
+    (void)state;
+    plugged = true;
+    asked = (struct asked){0};
+    assert_int_equal(roofs_open(&r, 0, 0, BUDGET_MS, NULL), 0); /* threads do not matter */
+    for (int i = 0; i < roof_count; i++) {
+        struct roof out;
+        struct err e = {0};
+        asked.spec = NULL;
+        const int code = roofs_measure(r, i, &out, &e);
+        const bool tf32 = strcmp(roof_specs[i].name, "tf32 gemm") == 0;
+        assert_int_equal(code, roof_specs[i].of & ROOF_OF_GPU && !tf32 ? 0 : ERR_ABSENT);
+        assert_ptr_equal(asked.spec, roof_specs[i].of & ROOF_OF_GPU ? &roof_specs[i] : NULL);
+        if (code == 0)
+            assert_true(out.spec == &roof_specs[i] && out.value == 4e12 && asked.budget_ms == BUDGET_MS);
+        else
+            assert_true(strstr(e.text, roof_specs[i].name) &&
+                        strstr(e.text, tf32 ? "not on this one" : "a GPU has no such roof"));
+    }
+    roofs_close(r);
+    assert_true(asked.opened == 1 && asked.closed == 1);
+}
+
+static void roofs_of_a_gpu_that_is_not_there_say_why(void **state)
+{
+    struct roofs *r = NULL;
+    struct err e = {0};
+
+    (void)state;
+    plugged = false;
+    asked = (struct asked){0};
+    assert_int_equal(roofs_open(&r, 0, team.threads, BUDGET_MS, &e), ERR_ABSENT);
+    assert_string_equal(e.text, "built without the plug-in");
+    plugged = true;
+    assert_int_equal(roofs_open(&r, 1, team.threads, BUDGET_MS, &e), ERR_ABSENT);
+    assert_string_equal(e.text, "there is no GPU 1");
+    assert_int_equal(roofs_open(&r, 0, team.threads, 0, NULL), ERR_USAGE);
+    assert_null(r);
+    assert_int_equal(asked.closed, asked.opened);
 }
 
 /* --- the kernels do what is counted ----------------------------------------------------------------------------------------
@@ -408,7 +521,7 @@ static int open_roofs(void **state)
     (void)state;
     if (team_start(&team, most < THREADS_MAX ? most : THREADS_MAX, NULL, NULL) < 0)
         return -1;
-    return roofs_open(&roofs, team.threads, BUDGET_MS, NULL);
+    return roofs_open(&roofs, -1, team.threads, BUDGET_MS, NULL);
 }
 
 static int close_roofs(void **state)
@@ -429,7 +542,7 @@ int main(void)
         cmocka_unit_test(stores_are_tried_at_every_width_once),
         cmocka_unit_test(a_chase_visits_every_line_once),
         cmocka_unit_test(arithmetic_that_this_level_lacks_is_absent_with_a_sentence),
-        cmocka_unit_test(the_roofs_that_carry_verdicts_are_bracketed),
+        cmocka_unit_test(every_roof_has_its_kind_and_its_owner),
         cmocka_unit_test(every_roof_is_measured_or_absent_with_its_reason),
         cmocka_unit_test(no_matrix_product_is_faster_than_registers),
         cmocka_unit_test(the_first_cache_is_faster_than_memory),
@@ -437,6 +550,8 @@ int main(void)
         cmocka_unit_test(fewer_threads_are_measured_beside_the_whole_team),
         cmocka_unit_test(a_wrong_number_of_threads_is_refused),
         cmocka_unit_test(a_budget_of_nothing_and_an_unknown_roof_are_refused),
+        cmocka_unit_test(a_gpus_roofs_are_asked_of_the_plug_in_and_no_others),
+        cmocka_unit_test(roofs_of_a_gpu_that_is_not_there_say_why),
         cmocka_unit_test(the_survey_has_every_level_operation_page_and_thread_count),
         cmocka_unit_test(a_survey_of_no_rounds_is_refused),
     };

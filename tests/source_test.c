@@ -280,6 +280,38 @@ static void synthetic_weights_do_not_depend_on_the_number_of_threads(void **stat
     assert_int_not_equal(hash_of("tiny-gpt2", 256, 10, 1), one);
 }
 
+struct made {
+    int tensors, stop_after;
+    uint64_t key; /* of the last */
+};
+
+static int note_tensor(void *ctx, const struct matrix *m, uint64_t key, float offset, float scale)
+{
+    struct made *made = ctx;
+
+    assert_non_null(m->data);
+    assert_int_not_equal(key, made->key);
+    assert_true(scale > 0 && (offset == 0 || scale == 0x1p-18f));
+    made->key = key;
+    return ++made->tensors == made->stop_after ? 42 : 0;
+}
+
+static void what_synthetic_tensors_are_made_of_is_shown_tensor_by_tensor(void **state)
+{
+    struct model_config c;
+    struct weights w;
+    struct made all = {0}, some = {.stop_after = 3};
+
+    (void)state;
+    assert_int_equal(config_preset(&c, "tiny-gpt2", NULL), 0);
+    assert_int_equal(weights_plan(&w, &c, DTYPE_BF16, NULL), 0);
+    assert_int_equal(synthetic_visit(&w, &c, 1, note_tensor, &all), 0);
+    assert_int_equal(all.tensors, 2 + c.layers * 12 + 2); /* the head is the embedding */
+    assert_int_equal(synthetic_visit(&w, &c, 1, note_tensor, &some), 42);
+    assert_int_equal(some.tensors, 3);
+    weights_free(&w);
+}
+
 /* Mean near 0, deviation near `expected`, nothing beyond the triangle's ends. */
 static void check_spread(const struct matrix *m, double expected)
 {
@@ -338,6 +370,7 @@ int main(void)
         cmocka_unit_test(synthetic_weights_have_the_same_bits_everywhere),
         cmocka_unit_test(synthetic_weights_do_not_depend_on_the_number_of_threads),
         cmocka_unit_test(synthetic_matrices_are_spread_by_their_width),
+        cmocka_unit_test(what_synthetic_tensors_are_made_of_is_shown_tensor_by_tensor),
     };
 
     return cmocka_run_group_tests(tests, make_room, remove_room);

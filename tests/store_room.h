@@ -127,7 +127,13 @@ static inline void add_repetition(struct store *s, int64_t trial, int rep)
 
     assert_ok(store_add_repetition(s, trial, &r, &id, &error));
     for (int i = 0; i < 3; i++) {
-        struct store_step step = {i, 100 * (i + 1), i ? 10 * i : -1, 2 + i, 40 + i, "tok"};
+        struct store_step step = {.step = i,
+                                  .wall_ns = 100 * (i + 1),
+                                  .sample_ns = i ? 10 * i : -1,
+                                  .kv_len = 2 + i,
+                                  .token = 40 + i,
+                                  .launches = i ? 7 : -1,
+                                  .token_text = "tok"};
         assert_ok(store_add_step(s, id, &step, &error));
     }
 }

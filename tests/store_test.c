@@ -10,7 +10,7 @@ static void a_new_database_is_marked_ours_strict_and_in_wal_mode(void **state)
 
     (void)state;
     assert_int_equal(query(s, "SELECT application_id FROM pragma_application_id"), 0x62656e63);
-    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 4);
+    assert_int_equal(query(s, "SELECT user_version FROM pragma_user_version"), 5);
     assert_int_equal(query(s, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
     assert_int_equal(query(s, "SELECT foreign_keys FROM pragma_foreign_keys"), 1);
     assert_int_equal(query(s,
@@ -84,6 +84,72 @@ static void an_accuracy_is_of_one_trial(void **state)
                      1);
     assert_int_equal(store_add_accuracy(s, 1, &a, &error), ERR_FORMAT); /* once */
     assert_int_equal(store_add_accuracy(s, 9, &a, &error), ERR_FORMAT); /* of a trial that is there */
+    store_close(s);
+}
+
+static void events_and_samples_come_back_as_they_were_put(void **state)
+{
+    make_database(1);
+    struct store *s = open_or_fail();
+    struct store_event kernel = {.step = 1,
+                                 .ordinal = 0,
+                                 .kind = "kernel",
+                                 .name = "k<bf16>",
+                                 .op = "mlp",
+                                 .layer = 2,
+                                 .start_ns = 5,
+                                 .wall_ns = 6,
+                                 .grid = {1, 2, 3},
+                                 .block = {4, 5, 6},
+                                 .registers = 7,
+                                 .shared_bytes = 8};
+    struct store_event copy = {.step = 1, .ordinal = 1, .kind = "copy", .name = "c", .layer = -1, .bytes = 9};
+    struct store_sample sample = {10, 20, 1.5, NAN, 0.25, NAN};
+
+    (void)state;
+    assert_ok(store_add_event(s, 1, &kernel, &error));
+    assert_ok(store_add_event(s, 1, &copy, &error));
+    assert_int_equal(query(s,
+                           "SELECT count(*) FROM event WHERE kind = 'kernel' AND name = 'k<bf16>' AND op = 'mlp' AND layer = 2 "
+                           "AND start_ns = 5 AND wall_ns = 6 AND grid_x = 1 AND grid_y = 2 AND grid_z = 3 AND block_x = 4 AND "
+                           "block_y = 5 AND block_z = 6 AND registers = 7 AND shared_bytes = 8 AND bytes IS NULL"),
+                     1);
+    assert_int_equal(
+        query(s, "SELECT count(*) FROM event WHERE kind = 'copy' AND op IS NULL AND layer = -1 AND grid_x IS NULL AND "
+                 "block_z IS NULL AND registers IS NULL AND shared_bytes IS NULL AND bytes = 9"),
+        1);
+    assert_int_equal(query(s, "SELECT count(*) FROM kernel_time WHERE name = 'k<bf16>' AND n = 1 AND ms = 6e-6"), 1);
+    assert_int_equal(store_add_event(s, 1, &copy, &error), ERR_FORMAT); /* once */
+    copy.kind = "wait";
+    copy.ordinal = 2;
+    assert_int_equal(store_add_event(s, 1, &copy, &error), ERR_FORMAT);
+    copy.kind = "set";
+    assert_int_equal(store_add_event(s, 99, &copy, &error), ERR_FORMAT); /* of a repetition that is there */
+    assert_ok(store_add_event(s, 1, &copy, &error));
+    assert_ok(store_add_sample(s, 1, &sample, &error));
+    assert_int_equal(query(s,
+                           "SELECT count(*) FROM sample WHERE at_ns = 10 AND span_ns = 20 AND read_bytes = 1.5 AND write_bytes "
+                           "IS NULL AND sm_active = 0.25 AND tensor_active IS NULL"),
+                     1);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE launches = 7"), 2);
+    assert_int_equal(query(s, "SELECT count(*) FROM step WHERE step = 0 AND launches IS NULL"), 1);
+    store_close(s);
+}
+
+static void launches_have_roofs_and_half_precision_is_an_arithmetic(void **state)
+{
+    make_database(1);
+    struct store *s = open_or_fail();
+    struct store_roof roof = {
+        .name = "launch graph", .kind = "launch", .level = "launch", .how = "", .threads = 1, .value = 1e6};
+    struct store_trial trial = a_trial;
+    int64_t id;
+
+    (void)state;
+    trial.ordinal = 1;
+    trial.arithmetic = trial.attention_arithmetic = "f16";
+    assert_ok(store_add_roof(s, 1, &roof, &error));
+    assert_ok(store_add_trial(s, 1, &trial, &id, &error));
     store_close(s);
 }
 
@@ -193,6 +259,8 @@ int main(void)
         test(rows_come_back_as_they_were_put),
         test(every_axis_is_a_column_of_its_own_name),
         test(an_accuracy_is_of_one_trial),
+        test(events_and_samples_come_back_as_they_were_put),
+        test(launches_have_roofs_and_half_precision_is_an_arithmetic),
         test(unknown_is_null_never_zero),
         test(words_outside_their_list_and_orphans_are_refused),
         test(a_rolled_back_repetition_leaves_nothing),

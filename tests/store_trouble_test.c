@@ -224,7 +224,7 @@ static void a_newer_schema_is_refused_with_the_remedy(void **state)
     execute(s, "PRAGMA user_version = 99");
     store_close(s);
     assert_refused(ERR_FORMAT, false);
-    assert_says("written by a newer bench (schema 99, this one knows 4): update bench");
+    assert_says("written by a newer bench (schema 99, this one knows 5): update bench");
     assert_refused(ERR_FORMAT, true);
 }
 

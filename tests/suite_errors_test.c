@@ -47,10 +47,11 @@ static const struct wrong wrong_keys[] = {
     {HEAD "zebra: 1\n",
      "x.yaml:5:1: zebra: unknown key; expected question, model, workload, engine, matrix, measure, expect or quick"},
     {HEAD "  new_token: 4\n", "x.yaml:5:3: workload.new_token: unknown key; did you mean 'new_tokens'?"},
-    {HEAD "matrix:\n  model: [a, b]\n", "x.yaml:6:3: matrix.model: unknown key; expected kv_cache, batch, prompt_tokens, "
-                                        "new_tokens, strategy, dtype, kv_dtype, threads, gemm, attention, include or exclude"},
+    {HEAD "matrix:\n  model: [a, b]\n",
+     "x.yaml:6:3: matrix.model: unknown key; expected kv_cache, batch, prompt_tokens, "
+     "new_tokens, strategy, dtype, kv_dtype, threads, gemm, attention, launch, include or exclude"},
     {HEAD "engine:\n  batch: 2\n",
-     "x.yaml:6:3: engine.batch: unknown key; expected dtype, kv_dtype, threads, gemm or attention"},
+     "x.yaml:6:3: engine.batch: unknown key; expected dtype, kv_dtype, threads, gemm, attention or launch"},
     {HEAD "  dtype: bf16\n", "x.yaml:5:3: workload.dtype: unknown key; expected kv_cache, batch, prompt_tokens, new_tokens, "
                              "strategy, prompt or sampling"},
     {HEAD "  sampling: {top_kk: 3}\n", "x.yaml:5:14: workload.sampling.top_kk: unknown key; did you mean 'top_k'?"},
@@ -160,7 +161,7 @@ static const struct wrong wrong_claims[] = {
     {HEAD "expect: [{claim: bound, phase: warmup, is: compute}]\n",
      "x.yaml:5:32: expect.phase: expected prefill or decode, got 'warmup'"},
     {HEAD "expect: [{claim: bound, phase: decode, is: memory}]\n",
-     "x.yaml:5:44: expect.is: expected compute, bandwidth or overhead, got 'memory'"},
+     "x.yaml:5:44: expect.is: expected compute, bandwidth, overhead or launch, got 'memory'"},
     {HEAD "expect: [{claim: bound, phase: decode, is: compute, when: {batch: 2}}]\n",
      "x.yaml:5:53: expect.when: unknown key; did you mean 'where'?"},
     {HEAD "expect: [{claim: bound, phase: decode, is: compute, where: on}]\n",
@@ -171,8 +172,7 @@ static const struct wrong wrong_claims[] = {
      "x.yaml:5:61: expect.where.kvcache: unknown key; did you mean 'kv_cache'?"},
     {HEAD "expect: [{claim: same_tokens, across: model}]\n",
      "x.yaml:5:39: expect.across: expected kv_cache, batch, prompt_tokens, new_tokens, strategy, dtype, kv_dtype, threads, "
-     "gemm "
-     "or attention, got 'model'"},
+     "gemm, attention or launch, got 'model'"},
     {HEAD "expect: [{claim: share, of: rests, phase: decode, below: 0.1}]\n",
      "x.yaml:5:29: expect.of: expected embed, norm, qkv, rotary, attention, out, mlp, head, sample or rest, got 'rests'; did "
      "you "

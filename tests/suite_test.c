@@ -74,9 +74,11 @@ static void every_key_lands_in_its_field(void **state)
                           "question: caf\xc3\xa9?\nmodel: ./weights\n"
                           "workload: {prompt: \"a\\nb\", kv_cache: No, batch: 3, prompt_tokens: 1048576, new_tokens: 7,\n"
                           "  strategy: beam, sampling: {temperature: 0.7, beams: 3, top_k: 9}}\n"
-                          "engine: {dtype: q8_0, kv_dtype: bf16, threads: 2, gemm: openblas, attention: naive}\n"
+                          "engine: {dtype: q8_0, kv_dtype: bf16, threads: 2, gemm: openblas, attention: naive,\n"
+                          "  launch: eager}\n"
                           "matrix:\n  kv_cache: [false, TRUE]\n  batch: 2\n  prompt_tokens: [text, 5]\n  new_tokens: [9, 8]\n"
                           "  strategy: [top_k, sample, greedy]\n  dtype: [q4_0, f32]\n  threads: [1, all]\n"
+                          "  launch: [eager, graph]\n"
                           "  include: [{batch: [4, 5], kv_cache: yes}]\n  exclude: [{prompt_tokens: text}, {new_tokens: 8}]\n"
                           "measure: {probes: [rusage, clock], per: op, accuracy: on, warmup: 0, repetitions: 4, target: 0.5,\n"
                           "  budget_s: 1.5, roof_ms: 1}\n"
@@ -85,11 +87,11 @@ static void every_key_lands_in_its_field(void **state)
     assert_string_equal(s->question, "caf\xc3\xa9?");
     assert_string_equal(s->model, "./weights");
     assert_string_equal(s->prompt, "a\nb");
-    assert_memory_equal(
-        s->usual.value,
-        ((int[AXIS_COUNT]){0, 3, 1048576, 7, STRATEGY_BEAM, DTYPE_Q8_0, DTYPE_BF16, 2, GEMM_OPENBLAS, ATTENTION_NAIVE}),
-        sizeof s->usual.value);
-    assert_memory_equal(s->matrix.len, ((int[AXIS_COUNT]){2, 1, 2, 2, 3, 2, 0, 2}), sizeof s->matrix.len);
+    assert_memory_equal(s->usual.value,
+                        ((int[AXIS_COUNT]){0, 3, 1048576, 7, STRATEGY_BEAM, DTYPE_Q8_0, DTYPE_BF16, 2, GEMM_OPENBLAS,
+                                           ATTENTION_NAIVE, LAUNCH_EAGER}),
+                        sizeof s->usual.value);
+    assert_memory_equal(s->matrix.len, ((int[AXIS_COUNT]){2, 1, 2, 2, 3, 2, 0, 2, 0, 0, 2}), sizeof s->matrix.len);
     assert_axis(&s->matrix, AXIS_KV_CACHE, 0, 1);
     assert_axis(&s->matrix, AXIS_BATCH, 2);
     assert_axis(&s->matrix, AXIS_PROMPT_TOKENS, 0, 5);
@@ -97,6 +99,7 @@ static void every_key_lands_in_its_field(void **state)
     assert_axis(&s->matrix, AXIS_STRATEGY, STRATEGY_TOP_K, STRATEGY_SAMPLE, STRATEGY_GREEDY);
     assert_axis(&s->matrix, AXIS_DTYPE, DTYPE_Q4_0, DTYPE_F32);
     assert_axis(&s->matrix, AXIS_THREADS, 1, 0);
+    assert_axis(&s->matrix, AXIS_LAUNCH, LAUNCH_EAGER, LAUNCH_GRAPH);
     assert_float_equal(s->sampling.temperature, 0.7, 0);
     assert_int_equal(s->sampling.beams, 3);
     assert_int_equal(s->sampling.top_k, 9);
@@ -164,9 +167,10 @@ static void claims_are_kept_as_compact_json_with_normalised_values(void **state)
                "  - {claim: same_tokens, across: kv_cache}\n"
                "  - {claim: efficiency, phase: decode, above: 0.92, roof: dram read, op: attention,\n"
                "     where: {dtype: [bf16, f32], threads: [1, all], batch: [2]}}\n"
-               "  - {claim: share, of: rest, phase: decode, below: 0.04}\n",
+               "  - {claim: share, of: rest, phase: decode, below: 0.04}\n"
+               "  - {claim: bound, phase: decode, is: launch, where: {launch: eager}}\n",
                NULL, false));
-    assert_int_equal(r->suite.claims, 6);
+    assert_int_equal(r->suite.claims, 7);
     assert_string_equal(r->suite.claim[0].kind, "bound");
     assert_string_equal(r->suite.claim[0].json,
                         "{\"claim\":\"bound\",\"phase\":\"prefill\",\"is\":\"compute\",\"where\":{\"prompt_tokens\":128}}");
@@ -180,6 +184,8 @@ static void claims_are_kept_as_compact_json_with_normalised_values(void **state)
     assert_string_equal(r->suite.claim[4].json,
                         "{\"claim\":\"efficiency\",\"phase\":\"decode\",\"above\":0.92,\"op\":\"attention\",\"roof\":\"dram "
                         "read\",\"where\":{\"batch\":2,\"dtype\":[\"bf16\",\"f32\"],\"threads\":[1,\"all\"]}}");
+    assert_string_equal(r->suite.claim[6].json,
+                        "{\"claim\":\"bound\",\"phase\":\"decode\",\"is\":\"launch\",\"where\":{\"launch\":\"eager\"}}");
     assert_string_equal(r->suite.claim[5].json, "{\"claim\":\"share\",\"of\":\"rest\",\"phase\":\"decode\",\"below\":0.04}");
 }
 
@@ -293,7 +299,7 @@ static void a_wrong_set_value_is_named_by_its_key(void **state)
         {"matrix={new_tokens: 1, new_tokens: 2}", "--set matrix.new_tokens: duplicate key"},
         {"matrix={zebra: 1}", "--set matrix.zebra: unknown key; expected kv_cache, batch, prompt_tokens, new_tokens, strategy, "
                               "dtype, kv_dtype, threads, "
-                              "gemm, attention, include or exclude"},
+                              "gemm, attention, launch, include or exclude"},
         {"measure.repetitions={min: 2}", "--set measure.repetitions.max: missing; this key is required"},
         {"measure.repetitions.min=2",
          "--set measure.repetitions.min: 'repetitions' is one value in this suite; set it as a whole"},

@@ -182,6 +182,118 @@ static void a_cache_without_a_roof_leaves_compute_as_the_only_bound(void **state
     assert_int_equal(slow.possible, ONLY(VERDICT_COMPUTE) | ONLY(VERDICT_BANDWIDTH) | ONLY(VERDICT_OVERHEAD));
 }
 
+/* 100 ms of memory, and so many kernels of 1 ms each. */
+static struct verdict decide_on_device(double launches, double ms, double lo, double hi)
+{
+    struct verdict v;
+
+    verdict_decide(&v, &(struct verdict_input){.phase = "decode",
+                                               .flops = 0.5e9,
+                                               .bytes = 1e9,
+                                               .seconds = ms / 1e3,
+                                               .efficiency = 100 / ms,
+                                               .efficiency_lo = 100 / hi,
+                                               .efficiency_hi = 100 / lo,
+                                               .compute = compute,
+                                               .bandwidth = bandwidth,
+                                               .launches = launches,
+                                               .launch = {"launch graph", 1000, 990, 1010},
+                                               .launch_share = launches / ms,
+                                               .launch_share_lo = launches / hi,
+                                               .launch_share_hi = launches / lo});
+    return v;
+}
+
+static void far_from_both_roofs_and_mostly_handing_over_is_launch_bound(void **state)
+{
+    struct verdict v = decide_on_device(300, 400, 390, 410);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_LAUNCH);
+    assert_string_equal(verdict_kind_name(v.kind), "launch-bound");
+    assert_int_equal(v.possible, ONLY(VERDICT_LAUNCH));
+    assert_near(v.launch_s, 0.3);
+    assert_near(v.launch_share, 0.75);
+    assert_string_equal(v.roof, "dram read"); /* that the efficiency is of */
+    assert_string_equal(v.launch, "launch graph");
+    assert_string_equal(
+        v.sentence, "decode is launch-bound: it hands over 300 kernels, which take 300 ms at the launch graph roof (1000 us "
+                    "each) of 400 ms measured; 5.0 ms at the f32 fma roof (100 GFLOP/s), 100 ms at the dram read roof (10.0 "
+                    "GB/s)");
+}
+
+static void half_of_the_time_is_enough_to_be_launch_bound_and_just_less_is_not(void **state)
+{
+    struct verdict less = decide_on_device(199.9, 400, 400, 400);
+
+    (void)state;
+    assert_int_equal(decide_on_device(200, 400, 400, 400).kind, VERDICT_LAUNCH);
+    assert_int_equal(less.kind, VERDICT_OVERHEAD);
+    assert_int_equal(less.possible, ONLY(VERDICT_OVERHEAD));
+    assert_says(less, ", its 200 kernels 200 ms at the launch graph roof (1000 us each))");
+}
+
+static void what_reaches_half_of_a_roof_is_not_launch_bound_whatever_it_hands_over(void **state)
+{
+    struct verdict v = decide_on_device(190, 200, 199, 200);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_BANDWIDTH);
+    assert_int_equal(v.possible, ONLY(VERDICT_BANDWIDTH));
+    assert_int_equal(decide_on_device(190, 200.1, 199, 201).kind, VERDICT_LAUNCH);
+}
+
+static void a_share_whose_interval_holds_one_half_leaves_launch_and_overhead_open(void **state)
+{
+    struct verdict v = decide_on_device(200, 395, 380, 410);
+
+    (void)state;
+    assert_int_equal(v.kind, VERDICT_LAUNCH);
+    assert_int_equal(v.possible, ONLY(VERDICT_LAUNCH) | ONLY(VERDICT_OVERHEAD));
+    assert_int_equal(decide_on_device(300, 400, 190, 410).possible, ONLY(VERDICT_LAUNCH) | ONLY(VERDICT_BANDWIDTH));
+}
+
+static void kernels_without_a_launch_roof_may_be_either(void **state)
+{
+    struct verdict_input in = {.phase = "decode",
+                               .flops = 0.5e9,
+                               .bytes = 1e9,
+                               .seconds = 0.4,
+                               .efficiency = 0.25,
+                               .efficiency_lo = 0.24,
+                               .efficiency_hi = 0.26,
+                               .compute = compute,
+                               .bandwidth = bandwidth,
+                               .launches = 300,
+                               .launch = {"launch eager", NAN, NAN, NAN},
+                               .launch_share = NAN,
+                               .launch_share_lo = NAN,
+                               .launch_share_hi = NAN};
+    struct verdict v;
+
+    (void)state;
+    verdict_decide(&v, &in);
+    assert_int_equal(v.kind, VERDICT_OVERHEAD);
+    assert_int_equal(v.possible, ONLY(VERDICT_LAUNCH) | ONLY(VERDICT_OVERHEAD));
+    assert_says(v, "; it hands over 300 kernels, but the roof 'launch eager' was not measured)");
+    in.launches = NAN;
+    verdict_decide(&v, &in);
+    assert_int_equal(v.possible, ONLY(VERDICT_OVERHEAD));
+    assert_null(v.launch);
+    assert_says_not(v, "kernels");
+}
+
+static void roofs_that_know_no_threads_are_missed_without_them(void **state)
+{
+    struct verdict_input in = {
+        .phase = "decode", .flops = 1, .bytes = 1, .seconds = 1, .compute = {"bf16 gemm", NAN, NAN, NAN}};
+    struct verdict v;
+
+    (void)state;
+    verdict_decide(&v, &in);
+    assert_string_equal(v.sentence, "decode has no verdict: the roof 'bf16 gemm' was not measured");
+}
+
 static void one_repetition_has_a_kind_but_no_interval_and_decides_nothing(void **state)
 {
     struct verdict v = decide(10, 0.2, 125, NAN, NAN);
@@ -245,6 +357,12 @@ int main(void)
         cmocka_unit_test(above_its_roof_is_called_an_error_and_decides_nothing),
         cmocka_unit_test(what_stays_in_cache_is_held_against_the_roof_of_that_cache),
         cmocka_unit_test(a_cache_without_a_roof_leaves_compute_as_the_only_bound),
+        cmocka_unit_test(far_from_both_roofs_and_mostly_handing_over_is_launch_bound),
+        cmocka_unit_test(half_of_the_time_is_enough_to_be_launch_bound_and_just_less_is_not),
+        cmocka_unit_test(what_reaches_half_of_a_roof_is_not_launch_bound_whatever_it_hands_over),
+        cmocka_unit_test(a_share_whose_interval_holds_one_half_leaves_launch_and_overhead_open),
+        cmocka_unit_test(kernels_without_a_launch_roof_may_be_either),
+        cmocka_unit_test(roofs_that_know_no_threads_are_missed_without_them),
         cmocka_unit_test(one_repetition_has_a_kind_but_no_interval_and_decides_nothing),
         cmocka_unit_test(what_is_missing_is_said),
     };

@@ -364,6 +364,41 @@ static void rows_are_padded_to_four_bytes_and_matrices_to_whole_panels(void **st
     weights_free(&w);
 }
 
+static int keep_offset(void *ctx, const struct tensor_slot *slot, struct err *e)
+{
+    (void)e;
+    *(*(char ***)ctx)++ = slot->to.data;
+    return 0;
+}
+
+static void weights_move_into_memory_of_somebody_else_in_the_same_layout(void **state)
+{
+    struct model_config c = fitting_llama();
+    char *from[SLOTS], *to[SLOTS], **at = from, *elsewhere;
+    struct weights w;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(weights_alloc(&w, &c, DTYPE_BF16, &e), 0);
+    char *pages = w.pages;
+    size_t bytes = w.bytes;
+    weights_visit(&w, &c, keep_offset, &at, NULL);
+    elsewhere = malloc(bytes);
+    w.rope_factors = malloc(sizeof *w.rope_factors);
+    float *factors = w.rope_factors;
+    weights_place(&w, &c, DTYPE_BF16, elsewhere);
+    assert_null(w.pages); /* given back */
+    assert_int_equal(w.bytes, bytes);
+    assert_ptr_equal(w.rope_factors, factors);
+    at = to;
+    weights_visit(&w, &c, keep_offset, &at, NULL);
+    for (int i = 0; i < at - to; i++)
+        assert_int_equal(to[i] - elsewhere, from[i] - pages);
+    weights_free(&w); /* leaves what is somebody else's */
+    memset(elsewhere, 0, bytes);
+    free(elsewhere);
+}
+
 static size_t count_present(const struct weights *w, const struct matrix *m, size_t page, size_t *pages)
 {
     char *mapping = w->pages, *first = m->data, *last = (char *)matrix_row(m, m->rows) - 1;
@@ -487,6 +522,7 @@ int main(void)
         in_a_room(a_row_is_filled_from_bytes_of_any_alignment),
         in_a_room(bytes_of_the_parameters_follow_the_dtype),
         in_a_room(rows_are_padded_to_four_bytes_and_matrices_to_whole_panels),
+        in_a_room(weights_move_into_memory_of_somebody_else_in_the_same_layout),
         in_a_room(every_page_of_every_matrix_is_there_before_anything_is_read),
         in_a_room(rows_that_are_no_whole_blocks_are_refused_before_memory_is_taken),
         in_a_room(dtypes_that_cannot_be_held_are_refused),

@@ -17,7 +17,7 @@ blas=$(pkg-config --cflags openblas 2>/dev/null || pkg-config --cflags blas-open
 host=$(cc -dumpmachine)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! env -u MAKEFLAGS -u MFLAGS make --no-print-directory -j"$(nproc)" CC=$cc PAPI=0 SAN=0 BUILD=$folder emulated-tests \
+if ! env -u MAKEFLAGS -u MFLAGS make --no-print-directory -j"$(nproc)" CC=$cc PAPI=0 CUDA=0 SAN=0 BUILD=$folder emulated-tests \
     CPPFLAGS="-D_GNU_SOURCE -ffunction-sections -Itests/aarch64 $blas -idirafter /usr/include -idirafter /usr/include/$host" \
     >"$log" 2>&1; then
     printf '1..1\nnot ok 1 - the engine compiles for aarch64\n'

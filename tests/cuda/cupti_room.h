@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ * A GPU with counters of the test's own: a CUPTI that knows all metrics, and known work that counts itself. What a range shows
+ * is what was counted between its push and its pop. */
+#ifndef BENCH_CUPTI_ROOM_H
+#define BENCH_CUPTI_ROOM_H
+
+#include "check.h"
+
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cupti.h"
+#include "gpu_known.h"
+
+enum quantity { F32, F16, TENSOR, READ, WRITTEN, QUANTITIES };
+
+static struct {
+    double counted[QUANTITIES], at_push[QUANTITIES], in_range[QUANTITIES];
+    char calls[4096];    /* names of the target's functions in their order, a space after each */
+    const char *failing; /* this function fails */
+    CUptiResult result;  /* with this */
+    CUpti_Profiler_DeviceSupported_Params support;
+    const char *odd; /* metrics that contain this show `value` instead */
+    double value;
+    int odd_times;      /* so often; < 0: always */
+    bool graphs_unseen; /* what is launched as a graph is not counted */
+    bool no_known;      /* known work cannot be opened */
+    size_t dropped, ranges;
+    bool unfinished;              /* the range wants another pass */
+    unsigned char *witness;       /* looked at by push and pop */
+    int at_push_saw, at_pop_saw;  /* what was there */
+    int hosts, profilers, knowns; /* open ones */
+} fake;
+
+static CUptiResult say(const char *name)
+{
+    if (strlen(fake.calls) + strlen(name) + 2 < sizeof fake.calls) {
+        strcat(fake.calls, name);
+        strcat(fake.calls, " ");
+    }
+    return fake.failing && strcmp(fake.failing, name) == 0 ? fake.result : CUPTI_SUCCESS;
+}
+
+/* Parameters of the wrong size are what the real one refuses first. */
+#define SIZED(type, name)                                                                                                      \
+    do {                                                                                                                       \
+        if (p->structSize != type##_STRUCT_SIZE)                                                                               \
+            return CUPTI_ERROR_INVALID_PARAMETER;                                                                              \
+        CUptiResult said = say(name);                                                                                          \
+        if (said != CUPTI_SUCCESS)                                                                                             \
+            return said;                                                                                                       \
+    } while (0)
+
+static CUptiResult fake_text(CUptiResult r, const char **out)
+{
+    *out = r == CUPTI_ERROR_INSUFFICIENT_PRIVILEGES ? "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" : "CUPTI_ERROR_OF_THE_TEST";
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_initialize(CUpti_Profiler_Initialize_Params *p)
+{
+    SIZED(CUpti_Profiler_Initialize_Params, "ProfilerInitialize");
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_supported(CUpti_Profiler_DeviceSupported_Params *p)
+{
+    SIZED(CUpti_Profiler_DeviceSupported_Params, "ProfilerDeviceSupported");
+    p->isSupported = fake.support.isSupported;
+    p->vGpu = fake.support.vGpu;
+    p->confidentialCompute = fake.support.confidentialCompute;
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_chip(CUpti_Device_GetChipName_Params *p)
+{
+    SIZED(CUpti_Device_GetChipName_Params, "DeviceGetChipName");
+    p->pChipName = "GH100";
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_availability(CUpti_Profiler_GetCounterAvailability_Params *p)
+{
+    SIZED(CUpti_Profiler_GetCounterAvailability_Params, "ProfilerGetCounterAvailability");
+    if (p->pCounterAvailabilityImage)
+        memset(p->pCounterAvailabilityImage, 1, p->counterAvailabilityImageSize);
+    p->counterAvailabilityImageSize = 100;
+    return CUPTI_SUCCESS;
+}
+
+/* --- the host's half -------------------------------------------------------------------------------------------------------
+ */
+
+static CUptiResult fake_host(CUpti_Profiler_Host_Initialize_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_Initialize_Params, "ProfilerHostInitialize");
+    fake.hosts++;
+    p->pHostObject = (CUpti_Profiler_Host_Object *)malloc(1);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_host_end(CUpti_Profiler_Host_Deinitialize_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_Deinitialize_Params, "ProfilerHostDeinitialize");
+    fake.hosts--;
+    free(p->pHostObject);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_add(CUpti_Profiler_Host_ConfigAddMetrics_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_ConfigAddMetrics_Params, "ProfilerHostConfigAddMetrics");
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_image_size(CUpti_Profiler_Host_GetConfigImageSize_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_GetConfigImageSize_Params, "ProfilerHostGetConfigImageSize");
+    p->configImageSize = 50;
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_image(CUpti_Profiler_Host_GetConfigImage_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_GetConfigImage_Params, "ProfilerHostGetConfigImage");
+    memset(p->pConfigImage, 2, p->configImageSize);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_passes(CUpti_Profiler_Host_GetNumOfPasses_Params *p)
+{
+    SIZED(CUpti_Profiler_Host_GetNumOfPasses_Params, "ProfilerHostGetNumOfPasses");
+    p->numOfPasses = 1;
+    return CUPTI_SUCCESS;
+}
+
+static double value_of(const char *name)
+{
+    static const struct {
+        const char *part;
+        enum quantity quantity;
+        double share;
+    } counters[] = {
+        {"op_ffma_", F32, 0.5},     {"op_hfma_", F16, 0.25},     {"hgmma_src_bf16", TENSOR, 1},  {"bytes_read", READ, 1},
+        {"bytes_op_read", READ, 1}, {"bytes_write", WRITTEN, 1}, {"bytes_op_write", WRITTEN, 1},
+    };
+
+    if (strstr(name, "peak_sustained_elapsed.per_second"))
+        return 1e15;
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
+        if (strstr(name, counters[i].part))
+            return counters[i].share * fake.in_range[counters[i].quantity];
+    return strstr(name, "pct_of_peak") ? 50 : strstr(name, "per_second") ? 1.5e9 : strstr(name, "time_duration") ? 1e6 : 0;
+}
+
+static CUptiResult fake_evaluate(CUpti_Profiler_Host_EvaluateToGpuValues_Params *p)
+{
+    bool odd = false;
+
+    SIZED(CUpti_Profiler_Host_EvaluateToGpuValues_Params, "ProfilerHostEvaluateToGpuValues");
+    for (size_t i = 0; i < p->numMetrics; i++) {
+        const bool is_odd = fake.odd && fake.odd_times != 0 && strstr(p->ppMetricNames[i], fake.odd);
+        p->pMetricValues[i] = is_odd ? fake.value : value_of(p->ppMetricNames[i]);
+        odd |= is_odd;
+    }
+    fake.odd_times -= odd;
+    return CUPTI_SUCCESS;
+}
+
+/* --- the GPU's half --------------------------------------------------------------------------------------------------------
+ */
+
+static CUptiResult fake_enable(CUpti_RangeProfiler_Enable_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_Enable_Params, "RangeProfilerEnable");
+    if (!p->ctx || fake.profilers > 0)
+        return CUPTI_ERROR_INVALID_OPERATION;
+    fake.profilers++;
+    p->pRangeProfilerObject = (CUpti_RangeProfiler_Object *)malloc(1);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_disable(CUpti_RangeProfiler_Disable_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_Disable_Params, "RangeProfilerDisable");
+    fake.profilers--;
+    free(p->pRangeProfilerObject);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_data_size(CUpti_RangeProfiler_GetCounterDataSize_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_GetCounterDataSize_Params, "RangeProfilerGetCounterDataSize");
+    p->counterDataSize = 200;
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_data(CUpti_RangeProfiler_CounterDataImage_Initialize_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_CounterDataImage_Initialize_Params, "RangeProfilerCounterDataImageInitialize");
+    memset(p->pCounterData, 3, p->counterDataSize);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_set_config(CUpti_RangeProfiler_SetConfig_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_SetConfig_Params, "RangeProfilerSetConfig");
+    return p->range == CUPTI_UserRange && p->replayMode == CUPTI_UserReplay && p->maxRangesPerPass == 1 &&
+                   p->configSize == 50 && p->counterDataImageSize == 200
+               ? CUPTI_SUCCESS
+               : CUPTI_ERROR_INVALID_PARAMETER;
+}
+
+static CUptiResult fake_start(CUpti_RangeProfiler_Start_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_Start_Params, "RangeProfilerStart");
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_push(CUpti_RangeProfiler_PushRange_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_PushRange_Params, "RangeProfilerPushRange");
+    fake.at_push_saw = fake.witness ? *fake.witness : -1;
+    memcpy(fake.at_push, fake.counted, sizeof fake.at_push);
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_pop(CUpti_RangeProfiler_PopRange_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_PopRange_Params, "RangeProfilerPopRange");
+    fake.at_pop_saw = fake.witness ? *fake.witness : -1;
+    for (int i = 0; i < QUANTITIES; i++)
+        fake.in_range[i] = fake.counted[i] - fake.at_push[i];
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_stop(CUpti_RangeProfiler_Stop_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_Stop_Params, "RangeProfilerStop");
+    p->isAllPassSubmitted = !fake.unfinished;
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_decode(CUpti_RangeProfiler_DecodeData_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_DecodeData_Params, "RangeProfilerDecodeData");
+    p->numOfRangeDropped = fake.dropped;
+    return CUPTI_SUCCESS;
+}
+
+static CUptiResult fake_info(CUpti_RangeProfiler_GetCounterDataInfo_Params *p)
+{
+    SIZED(CUpti_RangeProfiler_GetCounterDataInfo_Params, "RangeProfilerGetCounterDataInfo");
+    p->numTotalRanges = fake.ranges;
+    return CUPTI_SUCCESS;
+}
+
+static const struct cupti fake_cupti = {
+    .GetResultString = fake_text,
+    .ProfilerInitialize = fake_initialize,
+    .ProfilerDeviceSupported = fake_supported,
+    .DeviceGetChipName = fake_chip,
+    .ProfilerGetCounterAvailability = fake_availability,
+    .ProfilerHostInitialize = fake_host,
+    .ProfilerHostDeinitialize = fake_host_end,
+    .ProfilerHostConfigAddMetrics = fake_add,
+    .ProfilerHostGetConfigImageSize = fake_image_size,
+    .ProfilerHostGetConfigImage = fake_image,
+    .ProfilerHostGetNumOfPasses = fake_passes,
+    .ProfilerHostEvaluateToGpuValues = fake_evaluate,
+    .RangeProfilerEnable = fake_enable,
+    .RangeProfilerDisable = fake_disable,
+    .RangeProfilerGetCounterDataSize = fake_data_size,
+    .RangeProfilerCounterDataImageInitialize = fake_data,
+    .RangeProfilerSetConfig = fake_set_config,
+    .RangeProfilerStart = fake_start,
+    .RangeProfilerPushRange = fake_push,
+    .RangeProfilerPopRange = fake_pop,
+    .RangeProfilerStop = fake_stop,
+    .RangeProfilerDecodeData = fake_decode,
+    .RangeProfilerGetCounterDataInfo = fake_info,
+};
+
+/* --- known work in the place of the plug-in's ------------------------------------------------------------------------------
+ */
+
+enum { AMOUNT = 1 << 20 };
+
+static double amount(const struct gpu_known *k)
+{
+    (void)k;
+    return AMOUNT;
+}
+
+const struct gpu_known_work gpu_known_works[] = {
+    {"adding", NULL, amount, {{METRIC_FLOPS_F32, 1}, {METRIC_FLOPS_TENSOR, 0}}},
+    {"halving", NULL, amount, {{METRIC_FLOPS_F16, 1}}},
+    {"multiplying", NULL, amount, {{METRIC_FLOPS_TENSOR, 1}, {METRIC_FLOPS_F32, 0}}},
+    {"reading", NULL, amount, {{METRIC_DRAM_READ_BYTES, 1}}},
+    {"writing", NULL, amount, {{METRIC_DRAM_WRITE_BYTES, 1}}},
+};
+const int gpu_known_work_count = sizeof gpu_known_works / sizeof gpu_known_works[0];
+
+const struct gpu_known_expectation *gpu_known_expects(const struct gpu_known_work *w, enum metric m)
+{
+    for (int i = 0; i < GPU_KNOWN_EXPECTATIONS && w->expect[i].metric != METRIC_WALL_NS; i++)
+        if (w->expect[i].metric == m)
+            return &w->expect[i];
+    return NULL;
+}
+
+int gpu_known_open(struct gpu_known **out, int device, struct err *e)
+{
+    (void)device;
+    *out = NULL;
+    if (fake.no_known)
+        return err_set(e, ERR_ABSENT, "only 3 MiB are free on the GPU");
+    fake.knowns++;
+    *out = (struct gpu_known *)malloc(1);
+    return 0;
+}
+
+void gpu_known_close(struct gpu_known *k)
+{
+    fake.knowns -= k != NULL;
+    free(k);
+}
+
+int gpu_known_run(struct gpu_known *k, int i, bool as_graph, struct err *e)
+{
+    static const enum quantity does[] = {F32, F16, TENSOR, READ, WRITTEN};
+
+    (void)k, (void)e;
+    if (!as_graph || !fake.graphs_unseen)
+        fake.counted[does[i]] += AMOUNT;
+    return 0;
+}
+
+#endif
