@@ -142,7 +142,7 @@ CUDA_LIB  := $(firstword $(wildcard $(CUDA_ROOT)/lib64 $(CUDA_ROOT)/lib /usr/lib
 CUDA_KNOWN := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
 CUDA_ARCHS := $(foreach a,80 90a 100 120,$(if $(filter $(a:a=),$(CUDA_KNOWN)),$(a)))
 CUDA_GEN   := $(foreach a,$(CUDA_ARCHS),-gencode=arch=compute_$(a),code=sm_$(a)) -gencode=arch=compute_90,code=compute_90
-NVCCFLAGS  := -std=c++17 -O3 -lineinfo $(CUDA_GEN) -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unknown-pragmas \
+NVCCFLAGS  := -std=c++17 -O3 $(CUDA_GEN) $(if $(shell $(NVCC) --help | grep -e --compress-mode),--compress-mode=size) -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unknown-pragmas \
               -Xptxas --warn-on-spills,--warn-on-local-memory-usage,--warning-as-error
 INC_plugin_engine := $(INC_engine) -Iengine/backends/cuda
 INC_plugin_probes := $(INC_probes) -Iprobes/cuda -I$(BUILD)/cshim

@@ -10,7 +10,6 @@
 
 struct metric_text {
     const char *name, *unit, *about;
-    bool state; /* a clock, a share, a peak, a level: not to be added up over stretches of work */
 };
 
 static const struct metric_text metrics[METRIC_COUNT] = {
@@ -39,21 +38,32 @@ static const struct metric_text metrics[METRIC_COUNT] = {
     [METRIC_GPU_NS] = {"gpu_ns", "ns", "from the first to the last work of the bracket, by the GPU's own clock"},
     [METRIC_GPU_BUSY_NS] = {"gpu_busy_ns", "ns", "of gpu_ns, while some kernel, copy or set ran"},
     [METRIC_KERNELS] = {"kernels", "", "kernels, copies and sets that the GPU ran"},
-    [METRIC_GPU_HZ] = {"gpu_hz", "Hz", "clock of the GPU's multiprocessors", true},
-    [METRIC_GPU_DRAM_HZ] = {"gpu_dram_hz", "Hz", "clock of the GPU's memory, mean", true},
-    [METRIC_PEAK_DRAM_BPS] = {"peak_dram_bps", "B/s", "what the GPU's memory could move at that clock, in theory", true},
-    [METRIC_PEAK_TENSOR_FLOPS] = {"peak_tensor_flops", "FLOP/s", "what the tensor cores could compute at that clock, in theory",
-                                  true},
-    [METRIC_SM_ACTIVE] = {"sm_active", "share", "of the time, multiprocessors with work", true},
-    [METRIC_WARPS_ACTIVE] = {"warps_active", "share", "warps that are there, of those that would fit", true},
-    [METRIC_TENSOR_ACTIVE] = {"tensor_active", "share", "of the time, tensor cores at work", true},
-    [METRIC_DRAM_ACTIVE] = {"dram_active", "share", "memory at work, of its peak", true},
+    [METRIC_GPU_HZ] = {"gpu_hz", "Hz", "clock of the GPU's multiprocessors"},
+    [METRIC_GPU_DRAM_HZ] = {"gpu_dram_hz", "Hz", "clock of the GPU's memory, mean"},
+    [METRIC_PEAK_DRAM_BPS] = {"peak_dram_bps", "B/s", "what the GPU's memory could move at that clock, in theory"},
+    [METRIC_PEAK_TENSOR_FLOPS] = {"peak_tensor_flops", "FLOP/s",
+                                  "what the tensor cores could compute at that clock, in theory"},
+    [METRIC_SM_ACTIVE] = {"sm_active", "share", "of the time, multiprocessors with work"},
+    [METRIC_WARPS_ACTIVE] = {"warps_active", "share", "warps that are there, of those that would fit"},
+    [METRIC_TENSOR_ACTIVE] = {"tensor_active", "share", "of the time, tensor cores at work"},
+    [METRIC_DRAM_ACTIVE] = {"dram_active", "share", "memory at work, of its peak"},
     [METRIC_GPU_ENERGY_J] = {"gpu_energy_j", "J", "energy of the GPU's board, other processes' included"},
-    [METRIC_GPU_POWER_W] = {"gpu_power_w", "W", "power of the GPU's board at the end of the bracket", true},
-    [METRIC_GPU_UTILIZATION] = {"gpu_utilization", "share", "of the driver's last sample period, while a kernel ran", true},
-    [METRIC_GPU_MEMORY_BYTES] = {"gpu_memory_bytes", "B", "memory in use on the GPU, other processes' included", true},
-    [METRIC_GPU_TEMPERATURE_C] = {"gpu_temperature_c", "C", "temperature of the GPU", true},
-    [METRIC_GPU_SLOWED] = {"gpu_slowed", "bits", "why the GPU's clock is below its maximum: NVML's bits of reasons", true},
+    [METRIC_GPU_POWER_W] = {"gpu_power_w", "W", "power of the GPU's board at the end of the bracket"},
+    [METRIC_GPU_UTILIZATION] = {"gpu_utilization", "share", "of the driver's last sample period, while a kernel ran"},
+    [METRIC_GPU_MEMORY_BYTES] = {"gpu_memory_bytes", "B", "memory in use on the GPU, other processes' included"},
+    [METRIC_GPU_TEMPERATURE_C] = {"gpu_temperature_c", "C", "temperature of the GPU"},
+    [METRIC_GPU_SLOWED] = {"gpu_slowed", "bits", "why the GPU's clock is below its maximum: NVML's bits of reasons"},
+};
+
+/* A clock, a share, a peak, a level: not to be added up over stretches of work. */
+static const bool states[METRIC_COUNT] = {
+    [METRIC_GPU_HZ] = true,           [METRIC_GPU_DRAM_HZ] = true,
+    [METRIC_PEAK_DRAM_BPS] = true,    [METRIC_PEAK_TENSOR_FLOPS] = true,
+    [METRIC_SM_ACTIVE] = true,        [METRIC_WARPS_ACTIVE] = true,
+    [METRIC_TENSOR_ACTIVE] = true,    [METRIC_DRAM_ACTIVE] = true,
+    [METRIC_GPU_POWER_W] = true,      [METRIC_GPU_UTILIZATION] = true,
+    [METRIC_GPU_MEMORY_BYTES] = true, [METRIC_GPU_TEMPERATURE_C] = true,
+    [METRIC_GPU_SLOWED] = true,
 };
 
 static const char *const provenances[PROVENANCE_COUNT] = {
@@ -79,7 +89,7 @@ const char *metric_about(enum metric m)
 
 bool metric_adds(enum metric m)
 {
-    return !metrics[m].state;
+    return !states[m];
 }
 
 const char *provenance_name(enum provenance p)

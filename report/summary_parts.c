@@ -127,7 +127,7 @@ static void put_phase(struct text *out, const json_t *trial, const char *phase)
     json_t *op;
     size_t i;
 
-    if (!json_is_object(p))
+    if (!isfinite(words_number_at(p, "step_ms.median"))) /* no pass timed ops */
         return;
     text_printf(&line, "%s by op, %s: %s ms%s, %s against the timing pass", phase, words_string_at(trial, "label"),
                 number_text(ms, words_number_at(p, "step_ms.median"), 3), strcmp(phase, "decode") == 0 ? " a step" : "",
