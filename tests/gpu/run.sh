@@ -89,10 +89,10 @@ case $(ask "SELECT count(*), coalesce(sum(accepted), 0) FROM calibration WHERE p
     *) fail "some counters do not agree with known work" "$(ask "SELECT metric, kernel, measured, expected FROM calibration WHERE accepted = 0")" ;;
     esac ;;
 esac
-near "a decode step reads the bytes that it must" "$(median dram_read_bytes decode 'cupti:%')" "$(predicted 'weight_bytes + kv_read_bytes' decode)" 0.10
-near "prefill's tensor cores compute what the products need" "$(median flops_tensor prefill 'cupti:%')" "$(predicted flops prefill)" 0.15
+near "a decode step reads the bytes that it must" "$(median dram_read_bytes decode 'cupti:%')" "$(predicted 'p.weight_bytes + p.kv_read_bytes' decode)" 0.10
+near "prefill's tensor cores compute what the products need" "$(median flops_tensor prefill 'cupti:%')" "$(predicted p.flops prefill)" 0.15
 near "the trace shows exactly what was launched" "$(median kernels decode trace)" \
-    "$(ask "SELECT max(s.launches) FROM step s JOIN repetition r ON r.id = s.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph' AND s.phase = 'decode'")" 0.0001
+    "$(ask "SELECT max(s.launches) FROM step s JOIN repetition r ON r.id = s.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph' AND s.phase = 'decode' AND r.pass = 'trace'")" 0.0001
 near "sampled bytes are those that were counted" "$(ask "SELECT sum(x.read_bytes) FROM sample x JOIN repetition r ON r.id = x.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph'")" \
     "$(ask "SELECT sum(g.value) FROM reading g JOIN repetition r ON r.id = g.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph' AND g.metric = 'dram_read_bytes' AND g.probe = 'cupti'")" 0.10
 is_same=$(ask "SELECT count(DISTINCT tokens_hash) FROM repetition")
@@ -106,7 +106,7 @@ more "a kernel in a graph costs less than one by itself" "$(roof 'launch graph')
 gpu=$(ask "SELECT value FROM machine WHERE key = 'GPU'")
 step_ms=$(ask "SELECT min(s.wall_ns) / 1e6 FROM step s JOIN repetition r ON r.id = s.repetition JOIN trial t ON t.id = r.trial
                WHERE t.launch = 'graph' AND s.phase = 'decode' AND r.pass = 'time' AND r.warmup = 0")
-share=$(awk -v b="$(predicted 'weight_bytes + kv_read_bytes' decode)" -v r="$(roof 'dram read')" -v ms="$step_ms" 'BEGIN { if (r && ms) printf "%.3f", b / r * 1e3 / ms }')
+share=$(awk -v b="$(predicted 'p.weight_bytes + p.kv_read_bytes' decode)" -v r="$(roof 'dram read')" -v ms="$step_ms" 'BEGIN { if (r && ms) printf "%.3f", b / r * 1e3 / ms }')
 echo "     decode reaches ${share:-?} of the read roof"
 before=$(sed -n "s/^$gpu: //p" tests/gpu/baseline.txt 2>/dev/null)
 if [ -z "$before" ]; then skip "no decode share was recorded for $gpu in tests/gpu/baseline.txt: nothing to compare with"
