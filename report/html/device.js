@@ -8,6 +8,8 @@ import {traffic} from './traffic.js';
 
 const PHASES = ['prefill', 'decode'];
 const hz = (x) => scaled(x, 'Hz');
+const bytesPerSecond = (x) => scaled(x, 'B/s');
+const flopsPerSecond = (x) => scaled(x, 'FLOP/s');
 const degrees = (x) => (known(x) ? `${whole(x)} °C` : null);
 
 /* The readings shown: who gives them, and whether they are missed where nobody did. */
@@ -24,6 +26,8 @@ const READINGS = [
   {metric: 'dram_active', name: 'memory active', text: percent, probe: 'cupti'},
   {metric: 'gpu_hz', name: 'clock', text: hz, probe: 'nvml', missed: true},
   {metric: 'gpu_dram_hz', name: 'clock of the memory', text: hz, probe: 'cupti'},
+  {metric: 'peak_dram_bps', name: 'what memory could move at that clock, in theory', text: bytesPerSecond, probe: 'cupti'},
+  {metric: 'peak_tensor_flops', name: 'what tensor cores could compute at that clock, in theory', text: flopsPerSecond, probe: 'cupti'},
   {metric: 'gpu_utilization', name: 'utilisation, the driver’s figure', text: percent, probe: 'nvml', missed: true},
   {metric: 'gpu_memory_bytes', name: 'GPU memory in use', text: bytes, probe: 'nvml'},
   {metric: 'gpu_temperature_c', name: 'temperature', text: degrees, probe: 'nvml', missed: true},

@@ -16,7 +16,7 @@ ln -s ../../libbench_cuda.so "$to/tests/gpu/libbench_cuda.so"
 cp "$(command -v sqlite3)" "$to/" 2>/dev/null || true
 for f in "$to/bench" "$to/sqlite3" "$to"/tests/gpu/*_test; do
     [ -f "$f" ] && ldd "$f" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
-done | sort -u | grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | while read -r library; do
+done | sort -u | grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|lib(cu|nv)[^/]*)\.so' | while read -r library; do
     cp -L "$library" "$to/lib/"
 done
 strip --strip-debug "$to/bench" "$to/libbench_cuda.so" "$to"/tests/gpu/*_test "$to"/lib/* 2>/dev/null || true
