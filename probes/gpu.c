@@ -6,5 +6,5 @@
 
 const struct gpu_plugin *gpu_plugin(struct err *e)
 {
-    return plugin_symbol(GPU_PLUGIN, "bench_cuda_probes", e);
+    return plugin_symbol(PLUGIN_CUDA, "bench_cuda_probes", e);
 }

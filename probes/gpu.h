@@ -10,8 +10,6 @@
 #include "probe.h"
 #include "roofs.h"
 
-#define GPU_PLUGIN "libbench_cuda.so"
-
 /* Facts of one GPU, for records and the doctor. "" or 0: not known. */
 struct gpu_facts {
     char name[96];         /* "NVIDIA H200" */

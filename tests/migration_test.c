@@ -4,7 +4,6 @@
 #include "check.h"
 
 #include <jansson.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "html.h"
 #include "record.h"
 #include "store.h"
+#include "store_query.h"
 #include "summary.h"
 
 enum { PATH_BYTES = 300 };
@@ -143,17 +143,6 @@ static struct store *open_migrated(void)
 
     assert_ok(store_open(&s, in_folder(path, "old.db"), &error));
     return s;
-}
-
-static int64_t query(struct store *s, const char *sql)
-{
-    sqlite3_stmt *st = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(s), sql, -1, &st, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t v = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    return v;
 }
 
 static void an_old_database_is_brought_up_to_date_and_keeps_its_rows(void **state)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "store.h"
+#include "store_query.h"
 #include "text.h"
 
 /* --- a folder of its own for each test --- */
@@ -136,17 +137,6 @@ static inline void add_repetition(struct store *s, int64_t trial, int rep)
                                   .token_text = "tok"};
         assert_ok(store_add_step(s, id, &step, &error));
     }
-}
-
-static inline int64_t query(struct store *s, const char *sql)
-{
-    sqlite3_stmt *st = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(s), sql, -1, &st, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t v = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    return v;
 }
 
 static inline void execute(struct store *s, const char *sql)

@@ -4,11 +4,11 @@
 #include "check.h"
 
 #include <math.h>
-#include <sqlite3.h>
 #include <string.h>
 
 #include "clock.h"
 #include "runner.h"
+#include "store_query.h"
 #include "suite_room.h"
 
 /* --- probes --- */
@@ -293,28 +293,6 @@ static int stop(void **state)
     return close_room(state);
 }
 
-/* The one value that a query gives. */
-static int number(const char *sql)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(run->store), sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    int value = sqlite3_column_int(s, 0);
-    sqlite3_finalize(s);
-    return value;
-}
-
-static void expect_text(const char *sql, const char *wanted)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(run->store), sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    assert_string_equal(sqlite3_column_text(s, 0), wanted);
-    sqlite3_finalize(s);
-}
-
 #define PASSES "SELECT group_concat(pass, ' ') FROM (SELECT pass FROM repetition ORDER BY ordinal)"
 
 static void each_way_of_watching_has_its_pass_and_only_what_adds_up_one_by_op(void **state)
@@ -327,9 +305,9 @@ static void each_way_of_watching_has_its_pass_and_only_what_adds_up_one_by_op(vo
     run->probe[run->probes++] = &pm;
     run->timeline = &trace;
     visit_all(r, true);
-    expect_text(PASSES, "bare op:time counter:work op:counter:work counter:clocks trace pm bare op:time");
-    expect_text("SELECT group_concat(DISTINCT metric) FROM op_reading", "flops_tensor"); /* a clock is no op's */
-    assert_int_equal(number("SELECT count(DISTINCT metric) FROM reading WHERE probe = 'counter'"), 2);
+    expect_text(run->store, PASSES, "bare op:time counter:work op:counter:work counter:clocks trace pm bare op:time");
+    expect_text(run->store, "SELECT group_concat(DISTINCT metric) FROM op_reading", "flops_tensor"); /* a clock is no op's */
+    assert_int_equal(query(run->store, "SELECT count(DISTINCT metric) FROM reading WHERE probe = 'counter'"), 2);
 }
 
 /* There is no such GPU, wherever this runs. */
@@ -347,7 +325,7 @@ static void on_a_gpu_the_probes_of_cpus_give_way_to_those_of_gpus(void **state)
     plan->device = 200;
     expect_good(r, run_open_probes(run, &r->err));
     plan->device = -1;
-    expect_text("SELECT group_concat(what) FROM absent", "cupti,trace,nvml,op:time");
+    expect_text(run->store, "SELECT group_concat(what) FROM absent", "cupti,trace,nvml,op:time");
     assert_int_equal(run->probes, 1);
     assert_string_equal(run->probe[0]->ops->name, "rusage");
 }
@@ -359,7 +337,7 @@ static void without_a_timeline_ops_have_no_time_on_a_device(void **state)
     set_up(r, SUITE);
     run->probe[run->probes++] = &counting;
     visit_all(r, true);
-    expect_text(PASSES, "bare counter:work op:counter:work counter:clocks");
+    expect_text(run->store, PASSES, "bare counter:work op:counter:work counter:clocks");
 }
 
 static void on_a_cpu_the_clock_is_enough(void **state)
@@ -368,8 +346,8 @@ static void on_a_cpu_the_clock_is_enough(void **state)
 
     set_up(r, SUITE);
     visit_all(r, false);
-    expect_text(PASSES, "bare op:time bare op:time");
-    assert_int_equal(number("SELECT count(*) FROM event"), 0);
+    expect_text(run->store, PASSES, "bare op:time bare op:time");
+    assert_int_equal(query(run->store, "SELECT count(*) FROM event"), 0);
 }
 
 static void a_timeline_tells_the_time_of_ops_and_what_ran_for_them(void **state)
@@ -380,20 +358,22 @@ static void a_timeline_tells_the_time_of_ops_and_what_ran_for_them(void **state)
     run->timeline = &trace;
     visit_all(r, true);
     /* A kernel of 60 ns for each stretch: two norms in a layer; qkv before, between and after the norm and rotary in it. */
-    assert_int_equal(number("SELECT wall_ns FROM op_step WHERE op = 'norm' AND layer = 1 AND step = 0 AND steps = 1"), 120);
-    assert_int_equal(number("SELECT wall_ns FROM op_step WHERE op = 'qkv' AND layer = 0 AND step = 4"), 180);
-    assert_int_equal(number("SELECT wall_ns FROM op_step WHERE op = 'head' AND steps = 4"), 4 * 60);
+    assert_int_equal(
+        query(run->store, "SELECT wall_ns FROM op_step WHERE op = 'norm' AND layer = 1 AND step = 0 AND steps = 1"), 120);
+    assert_int_equal(query(run->store, "SELECT wall_ns FROM op_step WHERE op = 'qkv' AND layer = 0 AND step = 4"), 180);
+    assert_int_equal(query(run->store, "SELECT wall_ns FROM op_step WHERE op = 'head' AND steps = 4"), 4 * 60);
     /* Of the first of its two repetitions: prefill, first and last decode step. */
-    assert_int_equal(number("SELECT count(DISTINCT repetition) FROM event"), 1);
-    expect_text("SELECT group_concat(DISTINCT step) FROM event", "0,1,4");
-    assert_int_equal(number("SELECT count(*) FROM event WHERE op = 'head' AND layer = -1"), 3);
-    assert_int_equal(number("SELECT count(*) FROM event WHERE op = 'qkv' AND layer = 1 AND step = 1"), 3);
+    assert_int_equal(query(run->store, "SELECT count(DISTINCT repetition) FROM event"), 1);
+    expect_text(run->store, "SELECT group_concat(DISTINCT step) FROM event", "0,1,4");
+    assert_int_equal(query(run->store, "SELECT count(*) FROM event WHERE op = 'head' AND layer = -1"), 3);
+    assert_int_equal(query(run->store, "SELECT count(*) FROM event WHERE op = 'qkv' AND layer = 1 AND step = 1"), 3);
     expect_text(
+        run->store,
         "SELECT kind || ' ' || name || ' ' || grid_x || ' ' || start_ns || ' ' || wall_ns FROM event WHERE step = 4 AND "
         "ordinal = 1",
         "kernel a kernel 7 100 60");
-    assert_int_equal(number("SELECT count(*) FROM event WHERE op IS NULL"), 3); /* the copy that begins each step */
-    assert_int_equal(number("SELECT bytes FROM event WHERE kind = 'copy'"), 4096);
+    assert_int_equal(query(run->store, "SELECT count(*) FROM event WHERE op IS NULL"), 3); /* the copy that begins each step */
+    assert_int_equal(query(run->store, "SELECT bytes FROM event WHERE kind = 'copy'"), 4096);
 }
 
 static void more_events_than_are_kept_are_counted(void **state)
@@ -404,8 +384,9 @@ static void more_events_than_are_kept_are_counted(void **state)
     run->probe[run->probes++] = &trace;
     tracer.beside = 5000;
     visit_all(r, false);
-    assert_int_equal(number("SELECT max(n) FROM (SELECT count(*) AS n FROM event GROUP BY repetition, step)"), LOG_EVENTS_MAX);
-    expect_text("SELECT why FROM absent WHERE what = 'events'",
+    assert_int_equal(query(run->store, "SELECT max(n) FROM (SELECT count(*) AS n FROM event GROUP BY repetition, step)"),
+                     LOG_EVENTS_MAX);
+    expect_text(run->store, "SELECT why FROM absent WHERE what = 'events'",
                 "4096 of the 5001 kernels, copies and sets of step 0 of pass trace are kept");
 }
 
@@ -417,8 +398,8 @@ static void records_that_are_lost_make_the_execution_run_again(void **state)
     run->timeline = &trace;
     tracer.lose = 1;
     visit_all(r, true);
-    assert_int_equal(number("SELECT rejected FROM repetition WHERE pass = 'op:time' ORDER BY ordinal"), 1);
-    assert_int_equal(number("SELECT count(*) > 0 FROM op_step"), 1);
+    assert_int_equal(query(run->store, "SELECT rejected FROM repetition WHERE pass = 'op:time' ORDER BY ordinal"), 1);
+    assert_int_equal(query(run->store, "SELECT count(*) > 0 FROM op_step"), 1);
 }
 
 static void ops_whose_records_are_always_lost_have_no_time_and_say_why(void **state)
@@ -429,8 +410,8 @@ static void ops_whose_records_are_always_lost_have_no_time_and_say_why(void **st
     run->timeline = &trace;
     tracer.lose = 10000;
     visit_all(r, true);
-    assert_int_equal(number("SELECT count(*) FROM op_step"), 0);
-    expect_text("SELECT group_concat(why) FROM absent WHERE what = 'op:time'", "3 records were lost"); /* once */
+    assert_int_equal(query(run->store, "SELECT count(*) FROM op_step"), 0);
+    expect_text(run->store, "SELECT group_concat(why) FROM absent WHERE what = 'op:time'", "3 records were lost"); /* once */
 }
 
 static void samples_are_those_of_the_execution_since_its_start(void **state)
@@ -442,15 +423,18 @@ static void samples_are_those_of_the_execution_since_its_start(void **state)
     sampler.longer = 1;
     visit_all(r, false);
     assert_int_equal(sampler.brackets, 2); /* the first one was too long */
-    assert_int_equal(number("SELECT rejected FROM repetition WHERE pass = 'pm'"), 1);
-    assert_int_equal(number("SELECT prefill_ns > 0 AND prefill_ns < wall_ns FROM repetition WHERE pass = 'pm'"), 1);
-    expect_text("SELECT group_concat(CAST(read_bytes AS INTEGER)) FROM sample", "11,12,13");
+    assert_int_equal(query(run->store, "SELECT rejected FROM repetition WHERE pass = 'pm'"), 1);
+    assert_int_equal(query(run->store, "SELECT prefill_ns > 0 AND prefill_ns < wall_ns FROM repetition WHERE pass = 'pm'"), 1);
+    expect_text(run->store, "SELECT group_concat(CAST(read_bytes AS INTEGER)) FROM sample", "11,12,13");
     assert_int_equal(
-        number("SELECT max(at_ns) < (SELECT wall_ns FROM repetition WHERE pass = 'pm') AND min(at_ns) >= 0 FROM sample"), 1);
-    assert_int_equal(number("SELECT count(write_bytes) FROM sample"), 0); /* what is not known is NULL */
-    assert_int_equal(number("SELECT count(*) FROM step JOIN repetition r ON r.id = repetition WHERE pass = 'pm'"), 0);
-    assert_int_equal(number("SELECT count(DISTINCT tokens_hash) FROM repetition"), 1);
-    assert_int_equal(number("SELECT count(*) FROM absent"), 0);
+        query(run->store,
+              "SELECT max(at_ns) < (SELECT wall_ns FROM repetition WHERE pass = 'pm') AND min(at_ns) >= 0 FROM sample"),
+        1);
+    assert_int_equal(query(run->store, "SELECT count(write_bytes) FROM sample"), 0); /* what is not known is NULL */
+    assert_int_equal(query(run->store, "SELECT count(*) FROM step JOIN repetition r ON r.id = repetition WHERE pass = 'pm'"),
+                     0);
+    assert_int_equal(query(run->store, "SELECT count(DISTINCT tokens_hash) FROM repetition"), 1);
+    assert_int_equal(query(run->store, "SELECT count(*) FROM absent"), 0);
 }
 
 static void samples_that_are_not_all_there_say_why(void **state)
@@ -461,7 +445,7 @@ static void samples_that_are_not_all_there_say_why(void **state)
     run->probe[run->probes++] = &pm;
     sampler.missing = true;
     visit_all(r, false);
-    expect_text("SELECT why FROM absent WHERE what = 'pm'", "the buffer was full");
+    expect_text(run->store, "SELECT why FROM absent WHERE what = 'pm'", "the buffer was full");
 }
 
 #define test(name) cmocka_unit_test_setup_teardown(name, start, stop)

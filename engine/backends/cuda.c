@@ -16,7 +16,7 @@ static const char *cuda_refuses(enum dtype dtype, enum gemm gemm, enum dtype kv_
 
 static int cuda_open(struct backend **out, const struct backend_args *a, struct err *e)
 {
-    const struct backend_ops *ops = plugin_symbol("libbench_cuda.so", "bench_cuda_backend", e);
+    const struct backend_ops *ops = plugin_symbol(PLUGIN_CUDA, "bench_cuda_backend", e);
 
     return ops ? ops->open(out, a, e) : err_wrap(e, "backend cuda");
 }

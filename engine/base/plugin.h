@@ -7,7 +7,9 @@
 
 #include "err.h"
 
-/* The symbol in plug-in `file` ("libbench_cuda.so"). NULL: ERR_ABSENT says that the build has no such plug-in, or which library
+#define PLUGIN_CUDA "libbench_cuda.so"
+
+/* The symbol in plug-in `file`. NULL: ERR_ABSENT says that the build has no such plug-in, or which library
  * it lacks on this machine, and the remedy. */
 void *plugin_symbol(const char *file, const char *symbol, struct err *e);
 

@@ -5,6 +5,21 @@
 
 #include "kernel.cuh"
 
+#ifdef CUDA_EMU
+inline uint4 load_past_l1(const uint4 *p)
+{
+    return *p;
+}
+#else
+/* From L2 or beyond, each time: the L1 caches of all multiprocessors together may be larger than a part of L2. */
+__device__ __forceinline__ uint4 load_past_l1(const uint4 *p)
+{
+    uint4 v;
+    asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+#endif
+
 /* The compiler may spend registers on loads: left alone it would use each word before it has asked for the others. */
 #define ALL_IN_FLIGHT __launch_bounds__(512, 1)
 

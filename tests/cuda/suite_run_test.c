@@ -3,11 +3,11 @@
  * What is stored says that a device computed. Roofs are left out: they take minutes where a GPU is emulated. */
 #include "check.h"
 
-#include <sqlite3.h>
 #include <string.h>
 
 #include "machine.h"
 #include "runner.h"
+#include "store_query.h"
 #include "suite_room.h"
 
 static struct plan *plan;
@@ -65,27 +65,6 @@ static void run(struct room *r, const char *text)
         watch(r, &plan->trial[i]);
 }
 
-static int number(const char *sql)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(runner->store), sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    int value = sqlite3_column_int(s, 0);
-    sqlite3_finalize(s);
-    return value;
-}
-
-static void expect_text(const char *sql, const char *wanted)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(store_handle(runner->store), sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    assert_string_equal(sqlite3_column_text(s, 0), wanted);
-    sqlite3_finalize(s);
-}
-
 static void trials_on_a_gpu_are_stored_as_such(void **state)
 {
     run(*state, "question: q?\nmodel: small\nworkload:\n  prompt: hi\n  new_tokens: 2\n"
@@ -95,25 +74,29 @@ static void trials_on_a_gpu_are_stored_as_such(void **state)
                 "  include: [{strategy: sample, dtype: bf16}]\n");
 
     /* What it cannot compute is left out, what threads would compute is run once. */
-    expect_text("SELECT group_concat(launch || ' ' || strategy) FROM (SELECT * FROM trial ORDER BY ordinal)",
+    expect_text(runner->store, "SELECT group_concat(launch || ' ' || strategy) FROM (SELECT * FROM trial ORDER BY ordinal)",
                 "graph greedy,eager greedy,graph sample");
-    expect_text("SELECT what FROM absent WHERE why LIKE '%weights%'", "dtype=q8_0");
+    expect_text(runner->store, "SELECT what FROM absent WHERE why LIKE '%weights%'", "dtype=q8_0");
 
     /* What each step was given; its choice is the device's own or has a time. */
-    assert_int_equal(number("SELECT count(*) FROM step WHERE launches IS NULL OR launches < 10"), 0);
+    assert_int_equal(query(runner->store, "SELECT count(*) FROM step WHERE launches IS NULL OR launches < 10"), 0);
     assert_int_equal(
-        number("SELECT count(DISTINCT tokens_hash) FROM repetition JOIN trial t ON t.id = trial WHERE strategy = 'greedy'"), 1);
+        query(runner->store,
+              "SELECT count(DISTINCT tokens_hash) FROM repetition JOIN trial t ON t.id = trial WHERE strategy = 'greedy'"),
+        1);
     assert_int_equal(
-        number("SELECT count(sample_ns) FROM step s JOIN repetition r ON r.id = repetition JOIN trial t ON t.id = trial "
-               "WHERE strategy = 'greedy'"),
+        query(runner->store,
+              "SELECT count(sample_ns) FROM step s JOIN repetition r ON r.id = repetition JOIN trial t ON t.id = trial "
+              "WHERE strategy = 'greedy'"),
         0);
-    assert_int_equal(number("SELECT count(*) > 0 AND count(*) = sum(sample_ns > 0 AND sample_ns < s.wall_ns) FROM step s "
-                            "JOIN repetition r ON r.id = repetition JOIN trial t ON t.id = trial WHERE strategy = 'sample'"),
+    assert_int_equal(query(runner->store,
+                           "SELECT count(*) > 0 AND count(*) = sum(sample_ns > 0 AND sample_ns < s.wall_ns) FROM step s "
+                           "JOIN repetition r ON r.id = repetition JOIN trial t ON t.id = trial WHERE strategy = 'sample'"),
                      1);
 
     /* Cache and machine are the GPU's. */
-    expect_text("SELECT group_concat(DISTINCT level) FROM cache", "l2");
-    assert_int_equal(number("SELECT count(*) FROM machine WHERE key = 'GPU'"), 1);
+    expect_text(runner->store, "SELECT group_concat(DISTINCT level) FROM cache", "l2");
+    assert_int_equal(query(runner->store, "SELECT count(*) FROM machine WHERE key = 'GPU'"), 1);
 }
 
 int main(void)

@@ -1,77 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * What the kernels are written in: launching, conversions, reductions, and the few machine instructions that C++ has no word
- * for. Compiled by nvcc for a GPU; with CUDA_EMU by a C++ compiler, the words below then being those of tests/emu/cuda_emu.h,
- * so that the same kernels run on a CPU and can be held against the reference where there is no GPU. Kernels use nothing that
- * is not here: no inline assembly of their own, no cooperative groups, no waiting for other blocks. */
+ * What the kernels are written in beside kernel.cuh: conversions, reductions, and the few machine instructions that C++ has no
+ * word for. Compiled by nvcc for a GPU; with CUDA_EMU by a C++ compiler, the words below then being those of
+ * tests/emu/cuda_emu.h, so that the same kernels run on a CPU and can be held against the reference where there is no GPU.
+ * Kernels use nothing that is not here: no inline assembly of their own, no cooperative groups, no waiting for other blocks. */
 #pragma once
 
 #include <float.h>
 #include <stdint.h>
 
+#include "kernel.cuh"
+
 #ifdef CUDA_EMU
-#include "cuda_emu.h"
 using std::max;
 using std::min;
 #else
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
-
 #define EXTERN_SHARED(type, name)                                                                                              \
     extern __shared__ __align__(16) char name##_bytes[];                                                                       \
     type *name = (type *)name##_bytes
-
-enum { SHARED_DEFAULT = 48 << 10 }; /* more must be asked for */
-
-/* The one way to start a kernel. follows: it may begin while the kernel before it in the stream still runs, which it waits for
- * with pdl_wait() before it reads or writes anything that others touch; every kernel that calls pdl_wait may follow. */
-template <class... P, class... A>
-static cudaError_t launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool follows, void (*kernel)(P...),
-                          A... args)
-{
-    cudaLaunchAttribute overlap = {};
-    cudaLaunchConfig_t config = {};
-
-    if (shared > SHARED_DEFAULT) {
-        cudaError_t code = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-        if (code != cudaSuccess)
-            return code;
-    }
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.dynamicSmemBytes = shared;
-    config.stream = stream;
-    config.attrs = &overlap;
-    config.numAttrs = follows ? 1 : 0;
-    return cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);
-}
-
-/* True where kernels may follow one another so: compute capability 9.0 and above. */
-static inline bool may_follow()
-{
-    int device = 0, major = 0;
-
-    return cudaGetDevice(&device) == cudaSuccess &&
-           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
-}
-
-/* Waits until the kernel before this one has ended and its memory is seen; nothing without `follows`. */
-__device__ __forceinline__ void pdl_wait()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/* Lets the kernel that follows begin its part before pdl_wait. */
-__device__ __forceinline__ void pdl_let_next_begin()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-#endif
-}
 
 /* Asks for the line to be brought into L2; costs no register. */
 __device__ __forceinline__ void prefetch_l2(const void *p)
