@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs every test of a build folder: sh tests/run.sh build/gcc. Unit tests run twice, the second time under the address and
-# undefined-behaviour sanitizers; then the plug-in for GPUs, on an emulated one; then another architecture, the command line,
-# the browser and a little fuzzing. Last line: 'N passed, N failed, N skipped'.
+# Runs every test of a build folder: sh tests/run.sh build/gcc: the browser, another architecture, the command line and a little
+# fuzzing; the plug-in for GPUs, on an emulated one; unit tests twice, the second time under the address and undefined-behaviour
+# sanitizers. Last line: 'N passed, N failed, N skipped'.
 set -u
 build=$1
 san=$build-san
@@ -15,8 +15,9 @@ export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
 
 programs=$(for t in tests/*_test.c; do t=${t%.c}; echo "$build/$t $san/$t"; done)
 cuda=$(ls "$build"/tests/cuda/*_test 2>/dev/null)
+# The longest first, so that two at a time end together.
 # shellcheck disable=SC2086
-prove -j2 --timer -e 'sh tests/tap.sh' $programs $cuda tests/cuda/toolkit.sh tests/aarch64/run.sh tests/cli/*.sh tests/browser/run.sh tests/fuzz/smoke.sh
+prove -j2 --timer -e 'sh tests/tap.sh' tests/browser/run.sh tests/cuda/toolkit.sh tests/aarch64/run.sh tests/cli/*.sh tests/fuzz/smoke.sh $cuda $programs
 status=$?
 
 find "$tap" -type f -exec cat {} + | awk -v status=$status '
