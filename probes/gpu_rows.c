@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The facts of a GPU as rows of the record, from CUDA through the plug-in and from NVML; either may be silent about a fact. */
+ * The facts of a GPU as rows of the record, from CUDA through the plug-in and from NVML; either may be silent about a fact.
+ * Whether counters are allowed is not among them: asking loads CUPTI, which slows what is timed later. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -71,7 +72,6 @@ int gpu_machine_rows(int device, int (*row)(void *ctx, const char *key, const ch
 {
     struct rows r = {.row = row, .ctx = ctx, .e = e};
     struct gpu_facts facts;
-    struct err why = {0};
     const struct gpu_plugin *gpu = gpu_plugin(e);
 
     if (!gpu)
@@ -81,7 +81,5 @@ int gpu_machine_rows(int device, int (*row)(void *ctx, const char *key, const ch
         return code;
     add_facts(&r, &facts);
     add_nvml(&r, facts.pci);
-    const bool counters = gpu->counters_allowed(device, &why) == 0;
-    add(&r, "GPU counters", "CUPTI", "%s%s", counters ? "allowed" : "not allowed: ", counters ? "" : why.text);
     return r.code;
 }

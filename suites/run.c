@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The order of a run: describe run and machine; open probes (counters calibrate themselves); roofs, round 0; trials with their
  * predictions; warm-up and timing rounds, each in its own seeded order, with the verdict's roofs taken again within and after
- * each round and bare executions beside the first; visits (run_visits.c); claims. Every execution is one transaction. */
+ * each round and bare executions beside the first; the probes that watch a GPU closely; visits (run_visits.c); claims. Every
+ * execution is one transaction. */
 #include "runner.h"
 
 #include <signal.h>
@@ -276,6 +277,18 @@ static int timing_pass(struct runner *r, const struct pass_probes *pass, struct 
     return code;
 }
 
+/* With the probes that are opened now there are more passes than were planned so far. */
+static int watch_closely(struct runner *r, struct err *e)
+{
+    if (r->plan->device >= 0)
+        progress_note(&r->progress, "calibrating probes of the GPU");
+    const int code = run_open_device_probes(r, e);
+
+    run_plan_visits(r);
+    r->visits_planned = run_count_visits(r);
+    return code == 0 ? run_visits(r, e) : code;
+}
+
 static int run_passes(struct runner *r, struct err *e)
 {
     const struct suite *s = &r->plan->suite;
@@ -288,7 +301,7 @@ static int run_passes(struct runner *r, struct err *e)
     r->visits_planned = run_count_visits(r);
     r->state.planned = r->plan->trials * (s->warmup + s->repetitions_min) + r->visits_planned;
     int code = timing_pass(r, &light, e);
-    return code == 0 ? run_visits(r, e) : code;
+    return code == 0 ? watch_closely(r, e) : code;
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------------------

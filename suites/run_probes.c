@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Opens the probes of a run: the suite's, or in the place of those that watch CPUs the ones that do the like for the GPU that
- * computes. What is not to be had here is recorded with its sentence, and the run goes on. */
+ * computes. What is not to be had here is recorded with its sentence, and the run goes on.
+ *
+ * Those that watch a GPU closely are opened when nothing is timed any more: the library that they load stays in the process and
+ * makes every launch slower, even while it watches nothing. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +127,11 @@ static int want_probe(const struct runner *r, struct wanted *w, const char *name
     return want_each(w, r->plan->device >= 0 && ops->for_device ? ops->for_device : name, e);
 }
 
+static bool slows_launches(const struct probe_ops *ops)
+{
+    return ops->needs_device && ops->weight == PROBE_HEAVY;
+}
+
 static int open_probe(struct runner *r, const struct probe_ops *ops, struct err *e)
 {
     struct probe *p = NULL;
@@ -149,18 +157,33 @@ static int find_timeline(struct runner *r, struct err *e)
     return ops ? open_or_note(r, ops, "op:time", &r->timeline, e) : ERR_USAGE;
 }
 
-int run_open_probes(struct runner *r, struct err *e)
+static int open_wanted(struct runner *r, bool that_slow_launches, struct err *e)
 {
     const struct suite *s = &r->plan->suite;
-    const struct probe_args args = {.threads = r->plan->team.threads, .device = r->plan->device};
     struct wanted wanted = {.count = 0};
-    int code = probe_find("clock", e)->open(&r->clock, &args, e);
+    int code = 0;
 
     for (int i = 0; code == 0 && i < s->probe_count; i++)
         code = want_probe(r, &wanted, s->probes[i], e);
     for (int i = 0; code == 0 && i < wanted.count; i++)
-        code = open_probe(r, wanted.ops[i], e);
-    return code == 0 && s->per_op && r->plan->device >= 0 ? find_timeline(r, e) : code;
+        if (slows_launches(wanted.ops[i]) == that_slow_launches)
+            code = open_probe(r, wanted.ops[i], e);
+    return code;
+}
+
+int run_open_probes(struct runner *r, struct err *e)
+{
+    const struct probe_args args = {.threads = r->plan->team.threads, .device = r->plan->device};
+    const int code = probe_find("clock", e)->open(&r->clock, &args, e);
+
+    return code == 0 ? open_wanted(r, false, e) : code;
+}
+
+int run_open_device_probes(struct runner *r, struct err *e)
+{
+    const int code = open_wanted(r, true, e);
+
+    return code == 0 && r->plan->suite.per_op && r->plan->device >= 0 ? find_timeline(r, e) : code;
 }
 
 void run_close_probes(struct runner *r)

@@ -30,6 +30,7 @@ void run_plan_visits(struct runner *r)
 {
     const bool timed = r->plan->suite.per_op && (r->plan->device < 0 || r->timeline);
 
+    r->visit_passes = 0;
     if (timed)
         add_pass(r, "op:", "time", (struct visit_pass){.kind = PASS_OPS, .probe = r->timeline, .every_round = true});
     for (int i = 0; i < r->probes; i++)
@@ -94,17 +95,19 @@ static int visit(struct runner *r, struct trial *t, int round, struct err *e)
     return code;
 }
 
+/* What watches a GPU slows launches down, of the roofs' kernels too: these stay as the timing pass took them. */
 int run_visits(struct runner *r, struct err *e)
 {
+    const bool with_roofs = r->plan->device < 0;
     int order[TRIALS_MAX], code = 0;
 
     r->state.planned = r->state.done + r->visits_planned;
     for (int round = 0; code == 0 && round < rounds(r); round++) {
         suite_order(order, r->plan->trials, r->options->seed, 1000 + round);
         for (int i = 0; code == 0 && i < r->plan->trials; i++)
-            if ((code = visit(r, &r->plan->trial[order[i]], round, e)) == 0)
+            if ((code = visit(r, &r->plan->trial[order[i]], round, e)) == 0 && with_roofs)
                 code = run_keep_roofs_near(r, e);
-        if (code == 0)
+        if (code == 0 && with_roofs)
             code = setup_take_roofs(r, e);
     }
     return code;

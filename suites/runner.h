@@ -54,8 +54,10 @@ int setup_add_trials(struct runner *r, struct err *e);   /* with their predictio
 
 int setup_take_roofs(struct runner *r, struct err *e); /* the next round of ceilings.h, stored */
 
-/* run_probes.c: what counters found out about themselves is stored, and what is absent. */
+/* run_probes.c: what counters found out about themselves is stored, and what is absent. Those that watch a device closely are
+ * opened by themselves, after all that is timed. */
 int run_open_probes(struct runner *r, struct err *e);
+int run_open_device_probes(struct runner *r, struct err *e);
 void run_close_probes(struct runner *r);
 
 /* An execution of the trial, again as long as its readings cannot be true, stored as its rep-th of this pass. */
@@ -65,7 +67,8 @@ int run_bare(struct runner *r, struct trial *t, struct err *e);
 /* Takes the roofs again where they are old. */
 int run_keep_roofs_near(struct runner *r, struct err *e);
 
-/* run_visits.c: which passes a visit has, once the probes are open; how many executions all visits take; and they themselves.
+/* run_visits.c: which passes a visit has with the probes that are open; how many executions all visits take; and they
+ * themselves.
  */
 void run_plan_visits(struct runner *r);
 int run_count_visits(const struct runner *r);

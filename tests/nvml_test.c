@@ -22,7 +22,7 @@ static struct fake_nvml *fake; /* that of `library`, which stays loaded */
 /* --- the plug-in of this test, in place of the program's ---------------------------------------------------------------------
  */
 
-static bool plugged, counted;
+static bool plugged;
 
 static int plug_facts(int device, struct gpu_facts *out, struct err *e)
 {
@@ -40,15 +40,9 @@ static int plug_facts(int device, struct gpu_facts *out, struct err *e)
     return 0;
 }
 
-static int plug_counters(int device, struct err *e)
-{
-    (void)device;
-    return counted ? 0 : err_set(e, ERR_ABSENT, "counters are root's; become root");
-}
-
 const struct gpu_plugin *gpu_plugin(struct err *e)
 {
-    static const struct gpu_plugin plugin = {.facts = plug_facts, .counters_allowed = plug_counters};
+    static const struct gpu_plugin plugin = {.facts = plug_facts};
 
     if (plugged)
         return &plugin;
@@ -363,12 +357,12 @@ static int see(void *ctx, const char *key, const char *value, const char *source
     return 0;
 }
 
-static void a_record_names_the_gpu_its_memory_driver_clocks_and_counters(void **state)
+static void a_record_names_the_gpu_its_memory_driver_and_clocks(void **state)
 {
     struct seen s = {.fail_at = 0};
 
     (void)state;
-    plugged = counted = true;
+    plugged = true;
     assert_int_equal(gpu_machine_rows(0, see, &s, NULL), 0);
     assert_string_equal(s.text, "GPU | NVIDIA H200, compute capability 9.0, 132 multiprocessors | CUDA\n"
                                 "GPU memory | 150 GB | CUDA\n"
@@ -376,8 +370,7 @@ static void a_record_names_the_gpu_its_memory_driver_clocks_and_counters(void **
                                 "GPU shared memory | 233 kB a multiprocessor | CUDA\n"
                                 "CUDA | 12.6, the driver's 13.0 | CUDA\n"
                                 "GPU driver | 580.65.06 | NVML\n"
-                                "GPU clocks | 1.98 GHz at most, memory 3.20 GHz | NVML\n"
-                                "GPU counters | allowed | CUPTI\n");
+                                "GPU clocks | 1.98 GHz at most, memory 3.20 GHz | NVML\n");
     assert_int_equal(fake->started, 0);
 }
 
@@ -390,7 +383,6 @@ static void what_a_record_cannot_name_says_why(void **state)
     fake->answer[FAKE_INIT] = 9;
     assert_int_equal(gpu_machine_rows(0, see, &s, NULL), 0);
     assert_non_null(strstr(s.text, "GPU driver | unknown: NVML does not start: Driver Not Loaded"));
-    assert_non_null(strstr(s.text, "GPU counters | not allowed: counters are root's; become root | CUPTI\n"));
     assert_null(strstr(s.text, "GPU clocks"));
     fake->answer[FAKE_INIT] = 0;
     fake->answer[FAKE_MOST_CLOCK] = 3;
@@ -441,7 +433,7 @@ static int well_again(void **state)
 {
     (void)state;
     *fake = (struct fake_nvml){.energy_mj = 5000250, .power_mw = 412500};
-    plugged = counted = false;
+    plugged = false;
     return 0;
 }
 
@@ -460,7 +452,7 @@ int main(void)
         cmocka_unit_test_setup(a_quantity_that_is_refused_is_missing_with_the_reason, well_again),
         cmocka_unit_test_setup(energy_refused_at_one_end_is_missing, well_again),
         cmocka_unit_test_setup(the_probe_of_the_list_finds_its_gpu_through_the_plug_in, well_again),
-        cmocka_unit_test_setup(a_record_names_the_gpu_its_memory_driver_clocks_and_counters, well_again),
+        cmocka_unit_test_setup(a_record_names_the_gpu_its_memory_driver_and_clocks, well_again),
         cmocka_unit_test_setup(what_a_record_cannot_name_says_why, well_again),
         cmocka_unit_test_setup(a_row_that_fails_ends_the_rows, well_again),
     };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "gpu.h"
 #include "runner.h"
 #include "store_query.h"
 #include "suite_room.h"
@@ -227,6 +228,78 @@ static const struct probe_ops pm_ops = {.name = "pm",
                                         .samples = pm_samples};
 static struct probe trace = {&trace_ops}, counting = {&counter_ops}, pm = {&pm_ops};
 
+/* --- the plug-in of this test, in place of the program's: it has no question for what counters are allowed --- */
+
+static struct {
+    bool plugged;
+    struct store *store;
+    int64_t timed, roofs; /* that were stored when the counters were opened */
+} plug;
+
+#define TIMED "SELECT count(*) FROM repetition WHERE pass = 'time'"
+#define ROOFS "SELECT count(*) FROM roof"
+
+static int plug_facts(int device, struct gpu_facts *out, struct err *e)
+{
+    (void)e;
+    assert_int_equal(device, 0);
+    *out = (struct gpu_facts){.name = "a GPU", .pci = "none", .l2_bytes = 1 << 20};
+    return 0;
+}
+
+static int plug_roofs(void **out, int device, struct err *e)
+{
+    (void)device, (void)e;
+    *out = NULL;
+    return 0;
+}
+
+static int plug_roof(void *roofs, const struct roof_spec *spec, int budget_ms, struct roof *out, struct err *e)
+{
+    (void)roofs, (void)spec, (void)budget_ms, (void)e;
+    *out = (struct roof){.value = 1e12, .repetitions = 1};
+    return 0;
+}
+
+static void plug_no_roofs(void *roofs)
+{
+    (void)roofs;
+}
+
+static void plug_close(struct probe *p)
+{
+    (void)p;
+}
+
+static int plug_open(struct probe **out, const struct probe_args *args, struct err *e)
+{
+    static struct probe_ops ops;
+    static struct probe probe = {&ops};
+
+    (void)args, (void)e;
+    ops = counter_ops;
+    ops.close = plug_close;
+    *out = &probe;
+    plug.timed = query(plug.store, TIMED);
+    plug.roofs = query(plug.store, ROOFS);
+    return 0;
+}
+
+const struct gpu_plugin *gpu_plugin(struct err *e)
+{
+    static const struct probe_ops counters = {.open = plug_open};
+    static const struct gpu_plugin plugin = {.facts = plug_facts,
+                                             .cupti = &counters,
+                                             .roofs_open = plug_roofs,
+                                             .roofs_measure = plug_roof,
+                                             .roofs_close = plug_no_roofs};
+
+    if (plug.plugged)
+        return &plugin;
+    err_set(e, ERR_ABSENT, "no plug-in");
+    return NULL;
+}
+
 /* --- a run --- */
 
 static struct plan *plan;
@@ -237,6 +310,10 @@ static volatile sig_atomic_t stopped;
     "question: q?\nmodel: tiny-llama\nworkload:\n  prompt: hi\n  new_tokens: 5\n"                                              \
     "measure: {per: op, roof_ms: 1, repetitions: 2}\n"
 
+#define SUITE_OF_COUNTERS                                                                                                      \
+    "question: q?\nmodel: tiny-llama\nworkload:\n  prompt: hi\n  new_tokens: 3\nmatrix:\n  kv_cache: [on, off]\n"              \
+    "measure: {probes: [clock, cupti], roof_ms: 1, repetitions: 2, warmup: 1}\n"
+
 /* Everything that stands before the passes. */
 static int start(void **state)
 {
@@ -245,17 +322,18 @@ static int start(void **state)
     memset(&tracer, 0, sizeof tracer);
     memset(&counter, 0, sizeof counter);
     memset(&sampler, 0, sizeof sampler);
+    memset(&plug, 0, sizeof plug);
     return plan && run ? open_room(state) : -1;
 }
 
+static const struct run_options options = {.suite = "x", .backend = "cpu", .threads = 1, .seed = 1, .command = "bench run x"};
+
 static void set_up(struct room *r, const char *text)
 {
-    static const struct run_options o = {.suite = "x", .backend = "cpu", .threads = 1, .seed = 1, .command = "bench run x"};
-
     assert_int_equal(chdir(r->folder), 0);
     write_bytes("x.yaml", text, strlen(text));
-    expect_good(r, plan_open(plan, &o, false, &r->err));
-    *run = (struct runner){.plan = plan, .options = &o, .interrupted = &stopped, .start_ns = clock_ns()};
+    expect_good(r, plan_open(plan, &options, false, &r->err));
+    *run = (struct runner){.plan = plan, .options = &options, .interrupted = &stopped, .start_ns = clock_ns()};
     expect_good(r, store_open(&run->store, "plain", &r->err));
     expect_good(r, setup_add_run(run, &r->err));
     expect_good(r, ceilings_open(&run->ceilings, plan, 1, &r->err));
@@ -324,10 +402,32 @@ static void on_a_gpu_the_probes_of_cpus_give_way_to_those_of_gpus(void **state)
     plan->suite.probe_count = 4;
     plan->device = 200;
     expect_good(r, run_open_probes(run, &r->err));
+    expect_text(run->store, "SELECT group_concat(what) FROM absent", "nvml");
+    expect_good(r, run_open_device_probes(run, &r->err));
     plan->device = -1;
-    expect_text(run->store, "SELECT group_concat(what) FROM absent", "cupti,trace,nvml,op:time");
+    expect_text(run->store, "SELECT group_concat(what) FROM absent", "nvml,cupti,trace,op:time");
     assert_int_equal(run->probes, 1);
     assert_string_equal(run->probe[0]->ops->name, "rusage");
+}
+
+static void nothing_watches_a_gpu_closely_before_all_is_timed(void **state)
+{
+    struct room *r = *state;
+    int64_t id = 0;
+
+    assert_int_equal(chdir(r->folder), 0);
+    write_bytes("x.yaml", SUITE_OF_COUNTERS, strlen(SUITE_OF_COUNTERS));
+    expect_good(r, plan_open(plan, &options, false, &r->err));
+    expect_good(r, store_open(&run->store, "plain", &r->err));
+    plug.plugged = true;
+    plug.store = run->store;
+    plan->device = 0;
+    expect_good(r, run_suite(plan, &options, run->store, NULL, &id, &r->err));
+    expect_text(run->store, "SELECT group_concat(DISTINCT pass) FROM (SELECT pass FROM repetition ORDER BY ordinal)",
+                "time,bare,counter:work,counter:clocks");
+    assert_int_equal(plug.timed, 2 * 3); /* the warm-up's too */
+    assert_int_equal(query(run->store, TIMED), plug.timed);
+    assert_int_equal(query(run->store, ROOFS), plug.roofs);
 }
 
 static void without_a_timeline_ops_have_no_time_on_a_device(void **state)
@@ -455,6 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(each_way_of_watching_has_its_pass_and_only_what_adds_up_one_by_op),
         test(on_a_gpu_the_probes_of_cpus_give_way_to_those_of_gpus),
+        test(nothing_watches_a_gpu_closely_before_all_is_timed),
         test(without_a_timeline_ops_have_no_time_on_a_device),
         test(on_a_cpu_the_clock_is_enough),
         test(a_timeline_tells_the_time_of_ops_and_what_ran_for_them),
