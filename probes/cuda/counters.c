@@ -28,6 +28,7 @@ static void counters_rest(struct probe *base)
     counter_config_close(&c->config, &c->host);
     free(c->data);
     c->data = NULL;
+    c->brackets = 0;
     c->why = (struct err){.code = ERR_ABSENT, .text = "no group of counters is selected"};
 }
 
@@ -107,16 +108,6 @@ static int begin_range(struct counters *c, struct err *e)
     return 0;
 }
 
-static void counters_begin(struct probe *base)
-{
-    struct counters *c = (struct counters *)base;
-
-    c->started = c->pushed = false;
-    c->bracket = c->why;
-    if (c->why.code == 0)
-        begin_range(c, &c->bracket);
-}
-
 /* What was begun is ended in any case; the first failure is the reason. */
 static void end_range(struct counters *c, struct err *first)
 {
@@ -136,6 +127,39 @@ static void end_range(struct counters *c, struct err *first)
     c->started = c->pushed = false;
     if (first->code == 0)
         *first = e;
+}
+
+static void begin_bracket(struct counters *c)
+{
+    c->started = c->pushed = false;
+    c->bracket = c->why;
+    if (c->why.code)
+        return;
+    c->brackets++;
+    begin_range(c, &c->bracket);
+}
+
+/* Whether a profiler may be started again is not documented: one that fails after it counted a bracket is good for one only. */
+static bool is_used_up(struct counters *c)
+{
+    const bool used_up = c->bracket.code && c->brackets > 1;
+
+    c->renewing |= used_up;
+    return used_up;
+}
+
+static void counters_begin(struct probe *base)
+{
+    struct counters *c = (struct counters *)base;
+
+    if (c->renewing && c->brackets > 0)
+        counters_select(base, c->selected);
+    begin_bracket(c);
+    if (is_used_up(c)) {
+        end_range(c, &c->bracket);
+        counters_select(base, c->selected);
+        begin_bracket(c);
+    }
 }
 
 static int decode(struct counters *c, const struct counter_group *g, double *values, struct err *e)
@@ -191,6 +215,7 @@ static void counters_end(struct probe *base, struct reading *out)
     end_range(c, &c->bracket);
     if (c->bracket.code == 0)
         decode(c, g, values, &c->bracket);
+    is_used_up(c);
     for (int i = 0; i < c->plan.choices; i++) {
         const struct counter_choice *choice = &c->plan.choice[i];
         if (choice->way && choice->group == c->selected)
@@ -285,7 +310,7 @@ static int read_availability(struct counters *c, struct err *e)
     return CUPTI_CALL(c->host.cupti, ProfilerGetCounterAvailability, &p, e);
 }
 
-/* As far as may be asked without counting: is there a profiler for this GPU that lets us in? */
+/* As far as may be asked without counting: is there a profiler for this GPU? */
 static int find_device(struct counters *c, int device, struct err *e)
 {
     int code;
@@ -334,13 +359,17 @@ static int counters_open(struct probe **out, const struct probe_args *args, stru
     return 0;
 }
 
+/* A profiler can be had by anybody; it is what the GPU has to count that only the privileged are told. */
 int cuda_counters_allowed(int device, struct err *e)
 {
     struct counters c = {.base.ops = &cuda_probe_cupti};
-    const int code = find_device(&c, device, e);
+    int code = find_device(&c, device, e);
 
+    if (code == 0)
+        code = read_availability(&c, e);
     if (c.host.cupti)
         counters_rest(&c.base);
+    free(c.availability);
     return code;
 }
 

@@ -23,6 +23,8 @@ struct counters {
     uint8_t *data; /* image of one range's counters */
     size_t data_bytes;
     struct err why; /* why nothing can be counted in it; code 0: it can */
+    int brackets;   /* that this profiler was begun for */
+    bool renewing;  /* a profiler failed that had counted before: each bracket gets one of its own */
 
     /* Of the bracket. */
     bool started, pushed;

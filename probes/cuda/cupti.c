@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
+
 #define CUPTI_MAJOR (CUDA_VERSION / 1000)
 #define CUPTI_MINOR (CUDA_VERSION % 1000 / 10)
 
@@ -18,6 +20,11 @@ static struct {
     struct cupti from_library;
     const struct cupti *instead;
 } loaded;
+
+static struct {
+    const struct cupti *told; /* by whose records and samples it goes; NULL: nobody's yet */
+    bool is_shown;            /* cuptiGetTimestamp goes by it too, and so shows when it was forgotten */
+} our_clock;
 
 static void *open_library(void)
 {
@@ -94,6 +101,7 @@ fail:
 void cupti_install(const struct cupti *instead)
 {
     loaded.instead = instead;
+    our_clock.told = NULL;
 }
 
 /* What a person can do about an error; "": nothing. */
@@ -107,6 +115,8 @@ static const char *remedy_of(CUptiResult r)
         return "; the virtual machine's host must allow profiling of the virtual GPU";
     case CUPTI_ERROR_HARDWARE_BUSY:
         return "; another profiler uses the counters: end it";
+    case CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED:
+        return "; another tool watches this process (Nsight, compute-sanitizer, cuda-gdb): run without it";
     case CUPTI_ERROR_NOT_INITIALIZED:
         return "; is the driver loaded, and at least as new as this CUPTI?";
     default:
@@ -138,15 +148,15 @@ int cupti_supported(const struct cupti *c, int device, CUpti_Profiler_API api, s
 
     if (CUPTI_CALL(c, ProfilerInitialize, &init, e) < 0 || CUPTI_CALL(c, ProfilerDeviceSupported, &s, e) < 0)
         return ERR_ABSENT;
-    if (s.isSupported == CUPTI_PROFILER_CONFIGURATION_SUPPORTED)
-        return 0;
     const char *why = is_refused(s.architecture)          ? "it is too old or too new for this CUPTI"
                       : is_refused(s.vGpu)                ? "it is a virtual GPU whose host does not allow profiling"
                       : is_refused(s.confidentialCompute) ? "confidential computing is on"
                       : is_refused(s.cmp)                 ? "it is a mining processor"
                       : is_refused(s.sli)                 ? "SLI is on"
                       : is_refused(s.wsl)                 ? "Windows does not allow it to its Linux subsystem"
-                                                          : "CUPTI gives no reason";
+                                                          : NULL;
+    if (s.isSupported == CUPTI_PROFILER_CONFIGURATION_SUPPORTED || !why)
+        return 0; /* what is only not known shows when it is tried */
     return err_set(e, ERR_ABSENT, "GPU %d cannot be profiled: %s", device, why);
 }
 
@@ -157,6 +167,25 @@ int cupti_chip(const struct cupti *c, int device, const char **out, struct err *
     if (CUPTI_CALL(c, DeviceGetChipName, &chip, e) < 0)
         return ERR_ABSENT;
     *out = chip.pChipName;
+    return 0;
+}
+
+static bool shows_our_clock(const struct cupti *c)
+{
+    const uint64_t before = clock_ns();
+    uint64_t now = 0;
+
+    return c->GetTimestamp(&now) == CUPTI_SUCCESS && now >= before && now <= clock_ns();
+}
+
+int cupti_clock(const struct cupti *c, struct err *e)
+{
+    if (our_clock.told == c && (!our_clock.is_shown || shows_our_clock(c)))
+        return 0;
+    if (CUPTI_CALL(c, ActivityRegisterTimestampCallback, clock_ns, e) < 0)
+        return ERR_ABSENT;
+    our_clock.told = c;
+    our_clock.is_shown = shows_our_clock(c);
     return 0;
 }
 

@@ -56,12 +56,16 @@ int cupti_check(const struct cupti *c, CUptiResult r, const char *call, struct e
 /* A struct of parameters of that type with its size filled in and the rest as given. */
 #define CUPTI_PARAMS(type, ...) ((type){.structSize = type##_STRUCT_SIZE, __VA_ARGS__})
 
-/* Whether that interface (CUPTI_PROFILER_RANGE_PROFILING, CUPTI_PROFILER_PM_SAMPLING) works on this device: 0, or ERR_ABSENT
- * with the reason. Initialises the profiler. */
+/* Whether anything is known to stand against that interface (CUPTI_PROFILER_RANGE_PROFILING, CUPTI_PROFILER_PM_SAMPLING) on
+ * this device: 0, or ERR_ABSENT with the reason. Initialises the profiler. */
 int cupti_supported(const struct cupti *c, int device, CUpti_Profiler_API api, struct err *e);
 
 /* "GH100": what the device is called in CUPTI's tables; CUPTI's memory. */
 int cupti_chip(const struct cupti *c, int device, const char **out, struct err *e);
+
+/* From now on times in records and samples are clock_ns's. CUPTI is told once, and again only where it has forgotten: told anew
+ * without need, it gives the next records by a clock of its own. */
+int cupti_clock(const struct cupti *c, struct err *e);
 
 /* Makes the device current in this thread; its context. */
 int cupti_context(int device, CUcontext *out, struct err *e);

@@ -23,6 +23,8 @@ enum {
     INTERVAL = 20000,                     /* ns, or cycles of a clock of about one a nanosecond */
     SAMPLES_MAX = 8192,                   /* 160 ms of these */
     HARDWARE_BYTES = SAMPLES_MAX * 16384, /* generous: CUPTI does not tell how large a raw sample is */
+    OUTSIDE_MAX = 2,                      /* the first sample, and one after the end */
+    SLACK_NS = 1000000,                   /* between the GPU's clock, converted, and this machine's */
 };
 
 struct pm_probe {
@@ -40,6 +42,7 @@ struct pm_probe {
     int samples;
     uint64_t begin_ns, end_ns;
     bool too_long;
+    int outside;     /* samples that are not of the last bracket's time */
     char why[512];   /* the last bracket's totals are missing */
     char absent[64]; /* "GB10B has no counter ..." */
 };
@@ -149,8 +152,7 @@ static int sampler_start(struct pm_probe *p, struct err *e)
     const struct cupti *c = p->cupti;
     size_t bytes;
 
-    if (cupti_check(c, c->ActivityRegisterTimestampCallback(clock_ns), "ActivityRegisterTimestampCallback", e) < 0 ||
-        sampler_enable(p, &bytes, e) < 0)
+    if (cupti_clock(c, e) < 0 || sampler_enable(p, &bytes, e) < 0)
         return ERR_ABSENT;
     if (bytes > p->image_bytes)
         return err_set(e, ERR_ABSENT, "pm: CUPTI asks for more memory than when the probe was opened");
@@ -181,8 +183,15 @@ static int sampler_stop(struct pm_probe *p, struct err *e)
 
 /* --- samples -------------------------------------------------------------------------------------------------------------- */
 
-/* 1: there is a sample; 0: it covers no time, as one or two around the stop do. */
-static int read_sample(const struct pm_probe *p, size_t index, struct device_sample *out, struct err *e)
+/* The GPU is idle on either side of the work, so what reaches beyond the bracket has nothing of it but may have more: the first
+ * sample can go back to when its counters were last read. */
+static bool is_outside(const struct pm_probe *p, uint64_t start, uint64_t end)
+{
+    return start + SLACK_NS < p->begin_ns || end > p->end_ns + SLACK_NS;
+}
+
+/* 1: there is a sample; 0: there is none of this bracket, or it covers no time, as one or two around the stop do. */
+static int read_sample(struct pm_probe *p, size_t index, struct device_sample *out, struct err *e)
 {
     const struct pm_choice *choice = &p->choice;
     double value[PM_COUNT], of[PM_COUNT] = {NAN, NAN, NAN, NAN};
@@ -200,6 +209,10 @@ static int read_sample(const struct pm_probe *p, size_t index, struct device_sam
         return err_set(e, ERR_ABSENT, "CUPTI lost samples");
     if (at.endTimestamp <= at.startTimestamp)
         return 0;
+    if (is_outside(p, at.startTimestamp, at.endTimestamp)) {
+        p->outside++;
+        return 0;
+    }
     if (CUPTI_CALL(p->cupti, ProfilerHostEvaluateToGpuValues, &values, e) < 0)
         return ERR_ABSENT;
     for (int i = 0; i < choice->count; i++)
@@ -215,13 +228,22 @@ static int read_sample(const struct pm_probe *p, size_t index, struct device_sam
     return 1;
 }
 
-static int read_samples(struct pm_probe *p, struct err *e)
+static int count_samples(struct pm_probe *p, size_t *out, struct err *e)
 {
     CUpti_PmSampling_GetCounterDataInfo_Params info = CUPTI_PARAMS(
         CUpti_PmSampling_GetCounterDataInfo_Params, .pCounterDataImage = p->image, .counterDataImageSize = p->image_bytes);
-    int code = CUPTI_CALL(p->cupti, PmSamplingGetCounterDataInfo, &info, e);
+    const int code = CUPTI_CALL(p->cupti, PmSamplingGetCounterDataInfo, &info, e);
 
-    for (size_t i = 0; code == 0 && i < info.numCompletedSamples && p->samples < SAMPLES_MAX; i++) {
+    *out = code == 0 ? info.numCompletedSamples : 0;
+    return code;
+}
+
+static int read_samples(struct pm_probe *p, struct err *e)
+{
+    size_t n;
+    int code = count_samples(p, &n, e);
+
+    for (size_t i = 0; code == 0 && i < n && p->samples < SAMPLES_MAX; i++) {
         const int got = read_sample(p, i, &p->sample[p->samples], e);
         if (got < 0)
             code = got;
@@ -242,12 +264,26 @@ static int note_too_long(struct pm_probe *p, struct err *e)
                    SAMPLES_MAX, (double)was / 1e3, p->samples);
 }
 
+/* Decoding may stop for reasons that CUPTI does not name; as long as that brings samples, there may be more. */
+static CUptiResult decode_all(struct pm_probe *p, CUpti_PmSampling_DecodeData_Params *data)
+{
+    size_t before, now = 0;
+    CUptiResult r;
+
+    do {
+        before = now;
+        r = p->cupti->PmSamplingDecodeData(data);
+    } while (r == CUPTI_SUCCESS && !data->overflow && data->decodeStopReason == CUPTI_PM_SAMPLING_DECODE_STOP_REASON_OTHER &&
+             count_samples(p, &now, NULL) == 0 && now > before);
+    return r;
+}
+
 static int decode(struct pm_probe *p, struct err *e)
 {
     CUpti_PmSampling_DecodeData_Params data =
         CUPTI_PARAMS(CUpti_PmSampling_DecodeData_Params, .pPmSamplingObject = p->object, .pCounterDataImage = p->image,
                      .counterDataImageSize = p->image_bytes);
-    const CUptiResult r = p->cupti->PmSamplingDecodeData(&data);
+    const CUptiResult r = decode_all(p, &data);
     const bool overflow = r == CUPTI_ERROR_OUT_OF_MEMORY || data.overflow;
     int code;
 
@@ -258,14 +294,10 @@ static int decode(struct pm_probe *p, struct err *e)
         return note_too_long(p, e);
     if (code < 0)
         return code;
-    if (p->samples == 0)
-        return err_set(e, ERR_ABSENT, "CUPTI took no samples");
-    const struct device_sample *last = &p->sample[p->samples - 1];
-    if (last->at_ns + last->span_ns < p->begin_ns || p->sample[0].at_ns > p->end_ns) {
-        p->samples = 0;
-        return err_set(e, ERR_ABSENT, "the samples' times are of another clock: this CUPTI is too old");
-    }
-    return 0;
+    if (p->outside > OUTSIDE_MAX || (p->outside > 0 && p->samples == 0))
+        return err_set(e, ERR_ABSENT, "the times of %d of %d samples are of another clock", p->outside,
+                       p->outside + p->samples);
+    return p->samples > 0 ? 0 : err_set(e, ERR_ABSENT, "CUPTI took no samples");
 }
 
 /* --- the door ------------------------------------------------------------------------------------------------------------- */
@@ -386,7 +418,7 @@ static void pm_begin(struct probe *base)
     struct pm_probe *p = (struct pm_probe *)base;
     struct err e = {0};
 
-    p->samples = 0;
+    p->samples = p->outside = 0;
     p->too_long = false;
     if (sampler_start(p, &e) == 0)
         return;

@@ -3,8 +3,8 @@
  * kernels may still overlap; a launch costs some microseconds more, which is why the probe has passes of its own.
  *
  * CUPTI records from select to rest: a graph that the pass replays is recorded with it there already, and other passes are not
- * slowed. Before the first select its activity side is not touched at all. Callbacks are registered at each select: in
- * some versions the end of a PM sampling ends all of CUPTI. */
+ * slowed. Before the first select its activity side is not touched at all. Buffers are registered at each select: in some
+ * versions the end of a PM sampling ends all of CUPTI. */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,6 @@ struct trace_probe {
     struct trace_records *records;
     const struct device_event *event; /* of the last bracket */
     int events;
-    uint64_t begin_ns;
     bool recording; /* selected, and CUPTI does */
     uint32_t tag;
     char select_why[512]; /* it does not */
@@ -59,9 +58,8 @@ static void disable_kinds(const struct cupti *c, int n)
 static int enable_kinds(const struct cupti *c, struct err *e)
 {
     /* The clock first: records keep the one they were begun with. */
-    if (cupti_check(c, c->ActivityRegisterTimestampCallback(clock_ns), "ActivityRegisterTimestampCallback", e) < 0 ||
-        cupti_check(c, c->ActivityRegisterCallbacks(trace_buffer_requested, trace_buffer_completed),
-                    "ActivityRegisterCallbacks", e) < 0)
+    if (cupti_clock(c, e) < 0 || cupti_check(c, c->ActivityRegisterCallbacks(trace_buffer_requested, trace_buffer_completed),
+                                             "ActivityRegisterCallbacks", e) < 0)
         return ERR_ABSENT;
     for (int i = 0; i < KINDS; i++)
         if (CUPTI_CALL(c, ActivityEnable, kinds[i], e) < 0) {
@@ -105,18 +103,20 @@ static void trace_close(struct probe *base)
     free(p);
 }
 
-/* An older library would write shorter records than are read here. */
+/* Records are read in the layouts of CUDA 12.6, which newer libraries only extend, whichever the build's headers are of. */
 static int check_version(const struct cupti *c, struct err *e)
 {
+    enum { OF_CUDA_12_6 = 24 };
     uint32_t version = 0;
 
     if (CUPTI_CALL(c, GetVersion, &version, e) < 0)
         return ERR_ABSENT;
-    if (version < CUPTI_API_VERSION)
-        return err_set(e, ERR_ABSENT,
-                       "trace: the CUPTI found has version %u, this program was built with %u; put the newer toolkit's folder "
-                       "into LD_LIBRARY_PATH, or build again",
-                       (unsigned)version, (unsigned)CUPTI_API_VERSION);
+    if (version < OF_CUDA_12_6)
+        return err_set(
+            e, ERR_ABSENT,
+            "trace: the CUPTI found has version %u, and %d (CUDA 12.6) is needed; put the newer toolkit's folder into "
+            "LD_LIBRARY_PATH",
+            (unsigned)version, OF_CUDA_12_6);
     return 0;
 }
 
@@ -179,10 +179,10 @@ static void trace_begin(struct probe *base)
     if (!p->recording)
         return;
     cudaDeviceSynchronize();
-    p->begin_ns = clock_ns();
+    const uint64_t begin_ns = clock_ns();
     p->cupti->ActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
     p->cupti->ActivityGetNumDroppedRecords(NULL, 0, &dropped); /* of before: it counts anew */
-    trace_records_take(p->records);
+    trace_records_take(p->records, begin_ns);
 }
 
 /* Short work needs the forced flush: the other kind leaves buffers that are not full. */
@@ -196,7 +196,7 @@ static int collect(struct trace_probe *p, size_t *dropped, struct err *e)
         code = ERR_ABSENT;
     if (cupti_check(c, c->ActivityGetNumDroppedRecords(NULL, 0, dropped), "ActivityGetNumDroppedRecords", code ? NULL : e) < 0)
         code = ERR_ABSENT;
-    p->events = trace_records_settle(p->records, p->begin_ns, clock_ns(), &p->event);
+    p->events = trace_records_settle(p->records, clock_ns(), &p->event);
     return code;
 }
 
@@ -216,7 +216,8 @@ static bool record_ended(struct trace_probe *p)
     }
     lost += trace_records_lost(p->records);
     if (lost > 0)
-        snprintf(p->why, sizeof p->why, "%zu of CUPTI's records were lost, %d are there", lost, p->events);
+        snprintf(p->why, sizeof p->why, "%zu of CUPTI's records were lost or had impossible times, %d are there", lost,
+                 p->events);
     else if (p->events == 0)
         snprintf(p->why, sizeof p->why, "CUPTI recorded no work of the GPU; is another profiler at work?");
     return lost == 0 && p->events > 0;

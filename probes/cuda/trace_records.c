@@ -15,7 +15,9 @@ enum {
     TAGS_MAX = 1 << 18,   /* some calls to CUDA for each of these */
     NAMES_MAX = 512,
     NAME_BYTES = 120,
+    SLACK_NS = 1000000,
 };
+static const uint32_t NO_CALL = UINT32_MAX;
 
 /* The calls with this correlation id were made on behalf of the tag. */
 struct tagged {
@@ -28,6 +30,8 @@ struct trace_records {
     struct tagged *tagged;
     int events, tags;
     size_t lost;
+    uint64_t begin_ns;
+    uint32_t first_call; /* correlation id, which grows, of the first call to CUDA in the bracket; NO_CALL: none yet */
     struct known_name {
         const char *mangled; /* CUPTI's, the same pointer for the same kernel */
         char readable[NAME_BYTES];
@@ -100,7 +104,14 @@ static void add_tagged(struct trace_records *r, const CUpti_ActivityExternalCorr
         r->tagged[r->tags++] = (struct tagged){x->correlationId, (uint32_t)x->externalId};
 }
 
-/* CUDA 12.6's layouts: newer ones have more at their end. Calls to CUDA are recorded for the sake of their tags only. */
+/* Times of calls are the CPU's own: they are right where CUPTI errs about the GPU's. */
+static void note_call(struct trace_records *r, const CUpti_ActivityAPI *call)
+{
+    if (call->start >= r->begin_ns && call->correlationId < r->first_call)
+        r->first_call = call->correlationId;
+}
+
+/* CUDA 12.6's layouts: newer ones have more at their end. */
 static void add_record(struct trace_records *r, const CUpti_Activity *a)
 {
     const CUpti_ActivityMemcpy5 *m = (const CUpti_ActivityMemcpy5 *)a;
@@ -128,6 +139,10 @@ static void add_record(struct trace_records *r, const CUpti_Activity *a)
         break;
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION:
         add_tagged(r, (const CUpti_ActivityExternalCorrelation *)a);
+        break;
+    case CUPTI_ACTIVITY_KIND_RUNTIME:
+    case CUPTI_ACTIVITY_KIND_DRIVER:
+        note_call(r, (const CUpti_ActivityAPI *)a);
         break;
     default:
         break;
@@ -201,11 +216,13 @@ void trace_records_close(struct trace_records *r)
     free(r);
 }
 
-void trace_records_take(struct trace_records *r)
+void trace_records_take(struct trace_records *r, uint64_t begin_ns)
 {
     pthread_mutex_lock(&shared.lock);
     r->events = r->tags = 0;
     r->lost = 0;
+    r->begin_ns = begin_ns;
+    r->first_call = NO_CALL;
     shared.taking = r;
     pthread_mutex_unlock(&shared.lock);
 }
@@ -229,14 +246,26 @@ static int by_start(const void *a, const void *b)
     return (x->end_ns > y->end_ns) - (x->end_ns < y->end_ns);
 }
 
-/* Work left from before comes with the next buffers. */
-static void drop_outside(struct trace_records *r, uint64_t begin_ns, uint64_t end_ns)
+static bool overlaps(const struct device_event *e, uint64_t begin_ns, uint64_t end_ns)
+{
+    return e->end_ns >= begin_ns && e->start_ns <= end_ns;
+}
+
+/* Work left from before comes with the next buffers. What a call in the bracket made ran in it, but for how well clocks can be
+ * converted; other times are wrong ones, for CUPTI is known to give some by another clock. */
+static void drop_outside(struct trace_records *r, uint64_t end_ns)
 {
     int kept = 0;
 
-    for (int i = 0; i < r->events; i++)
-        if (r->event[i].end_ns >= begin_ns && r->event[i].start_ns <= end_ns)
-            r->event[kept++] = r->event[i];
+    for (int i = 0; i < r->events; i++) {
+        const struct device_event *e = &r->event[i];
+        const bool is_ours = e->tag >= r->first_call;
+        const uint64_t slack = is_ours ? SLACK_NS : 0;
+        if (overlaps(e, r->begin_ns - slack, end_ns + slack))
+            r->event[kept++] = *e;
+        else
+            r->lost += is_ours;
+    }
     r->events = kept;
 }
 
@@ -265,13 +294,13 @@ static const char *readable_name(struct trace_records *r, const char *mangled)
     return added->readable;
 }
 
-int trace_records_settle(struct trace_records *r, uint64_t begin_ns, uint64_t end_ns, const struct device_event **out)
+int trace_records_settle(struct trace_records *r, uint64_t end_ns, const struct device_event **out)
 {
     pthread_mutex_lock(&shared.lock);
     if (shared.taking == r)
         shared.taking = NULL;
     pthread_mutex_unlock(&shared.lock);
-    drop_outside(r, begin_ns, end_ns);
+    drop_outside(r, end_ns);
     join_tags(r);
     for (int i = 0; i < r->events; i++)
         if (r->event[i].kind == 'k')

@@ -11,7 +11,7 @@ static int fresh(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof fake);
-    fake.support.isSupported = CUPTI_PROFILER_CONFIGURATION_SUPPORTED;
+    reset_cupti_fake();
     fake.ranges = 1;
     fake.odd_times = -1;
     cupti_install(&fake_cupti);
@@ -22,7 +22,7 @@ static int nothing_is_left(void **state)
 {
     (void)state;
     cupti_install(NULL);
-    return fake.hosts || fake.profilers || fake.knowns;
+    return cupti_fake.hosts || fake.profilers || fake.knowns;
 }
 
 static int try_open(struct probe **out, struct err *e)
@@ -39,7 +39,7 @@ static struct probe *open_probe(void)
 
     if (try_open(&p, &e) < 0)
         fail_msg("%s", e.text);
-    fake.calls[0] = 0;
+    cupti_fake.calls[0] = 0;
     return p;
 }
 
@@ -48,7 +48,7 @@ static void choose_group(struct probe *p, const char *name)
     for (int g = 0; g < p->ops->groups(p); g++)
         if (strcmp(p->ops->group_name(p, g), name) == 0) {
             p->ops->select(p, g);
-            fake.calls[0] = 0;
+            cupti_fake.calls[0] = 0;
             return;
         }
     fail_msg("no group %s", name);
@@ -106,14 +106,15 @@ static void a_bracket_is_one_range_of_a_schedule_that_begins_anew(void **state)
     (void)state;
     choose_group(p, "cupti:traffic");
     for (int i = 0; i < 2; i++) {
-        fake.calls[0] = 0;
+        cupti_fake.calls[0] = 0;
         p->ops->begin(p);
-        assert_string_equal(fake.calls, "RangeProfilerCounterDataImageInitialize RangeProfilerSetConfig RangeProfilerStart "
-                                        "RangeProfilerPushRange ");
-        fake.calls[0] = 0;
+        assert_string_equal(cupti_fake.calls,
+                            "RangeProfilerCounterDataImageInitialize RangeProfilerSetConfig RangeProfilerStart "
+                            "RangeProfilerPushRange ");
+        cupti_fake.calls[0] = 0;
         p->ops->end(p, &r);
-        assert_string_equal(fake.calls, "RangeProfilerPopRange RangeProfilerStop RangeProfilerDecodeData "
-                                        "RangeProfilerGetCounterDataInfo ProfilerHostEvaluateToGpuValues ");
+        assert_string_equal(cupti_fake.calls, "RangeProfilerPopRange RangeProfilerStop RangeProfilerDecodeData "
+                                              "RangeProfilerGetCounterDataInfo ProfilerHostEvaluateToGpuValues ");
     }
     p->ops->close(p);
 }
@@ -268,23 +269,49 @@ static void a_bracket_that_fails_is_missing_with_cuptis_words_and_the_next_one_c
 
     (void)state;
     choose_group(p, "cupti:traffic");
-    fake.result = CUPTI_ERROR_UNKNOWN;
+    cupti_fake.result = CUPTI_ERROR_UNKNOWN;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        fake.failing = calls[i];
-        fake.calls[0] = 0;
+        cupti_fake.failing = calls[i];
+        cupti_fake.calls[0] = 0;
         p->ops->begin(p);
         p->ops->end(p, &r);
         assert_all_missing(&r, calls[i]);
         assert_all_missing(&r, "CUPTI_ERROR_OF_THE_TEST (999)");
         const bool started = i > 2, pushed = i > 3;
-        assert_int_equal(strstr(fake.calls, "RangeProfilerStop ") != NULL, started);
-        assert_int_equal(strstr(fake.calls, "RangeProfilerPopRange ") != NULL, pushed);
-        fake.failing = NULL;
+        assert_int_equal(strstr(cupti_fake.calls, "RangeProfilerStop ") != NULL, started);
+        assert_int_equal(strstr(cupti_fake.calls, "RangeProfilerPopRange ") != NULL, pushed);
+        cupti_fake.failing = NULL;
         p->ops->begin(p);
         p->ops->end(p, &r);
         assert_int_equal(r.value[0].provenance, PROVENANCE_TIMER);
     }
     p->ops->close(p);
+}
+
+/* Calibration goes through several brackets of a group too: it has the counters believed. */
+static void a_profiler_that_serves_for_one_bracket_is_made_anew_for_each(void **state)
+{
+    static const char *const calls[] = {"RangeProfilerSetConfig", "RangeProfilerStart", "RangeProfilerPushRange",
+                                        "RangeProfilerDecodeData"};
+    struct reading r;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        cupti_fake.once = calls[i];
+        struct probe *p = open_probe();
+        choose_group(p, "cupti:traffic");
+        for (int n = 0; n < 3; n++) {
+            p->ops->begin(p);
+            p->ops->end(p, &r);
+            assert_int_equal(find(&r, METRIC_DRAM_READ_BYTES)->provenance, PROVENANCE_COUNTER);
+            assert_int_equal(fake.profilers, 1);
+        }
+        p->ops->rest(p);
+        p->ops->begin(p);
+        p->ops->end(p, &r);
+        assert_all_missing(&r, "no group of counters is selected");
+        p->ops->close(p);
+    }
 }
 
 /* --- between passes --------------------------------------------------------------------------------------------------------
@@ -300,7 +327,7 @@ static void after_a_rest_no_profiler_is_left_and_brackets_are_missing(void **sta
     choose_group(p, "cupti:traffic");
     assert_int_equal(fake.profilers, 1);
     p->ops->rest(p);
-    assert_int_equal(fake.profilers + fake.hosts, 0);
+    assert_int_equal(fake.profilers + cupti_fake.hosts, 0);
     p->ops->begin(p);
     p->ops->end(p, &r);
     assert_all_missing(&r, "no group of counters is selected");
@@ -317,13 +344,13 @@ static void a_group_that_cannot_be_set_up_is_missing_with_the_reason(void **stat
     struct reading r;
 
     (void)state;
-    fake.failing = "RangeProfilerEnable";
-    fake.result = CUPTI_ERROR_HARDWARE_BUSY;
+    cupti_fake.failing = "RangeProfilerEnable";
+    cupti_fake.result = CUPTI_ERROR_HARDWARE_BUSY;
     choose_group(p, "cupti:traffic");
     p->ops->begin(p);
     p->ops->end(p, &r);
     assert_all_missing(&r, "another profiler uses the counters");
-    assert_int_equal(fake.hosts, 0);
+    assert_int_equal(cupti_fake.hosts, 0);
     p->ops->close(p);
 }
 
@@ -336,20 +363,27 @@ static void without_the_privilege_the_sentence_has_the_remedy(void **state)
     struct err e = {0}, doctor = {0};
 
     (void)state;
-    fake.failing = "RangeProfilerEnable";
-    fake.result = CUPTI_ERROR_INSUFFICIENT_PRIVILEGES;
+    cupti_fake.failing = "RangeProfilerEnable";
+    cupti_fake.result = CUPTI_ERROR_INSUFFICIENT_PRIVILEGES;
     assert_int_equal(try_open(&p, &e), ERR_ABSENT);
     assert_null(p);
     assert_non_null(strstr(e.text, "NVreg_RestrictProfilingToAdminUsers=0"));
     assert_non_null(strstr(e.text, "RmProfilingAdminOnly"));
     assert_int_equal(cuda_counters_allowed(0, &doctor), ERR_ABSENT);
     assert_string_equal(doctor.text, e.text);
+    cupti_fake.failing = "ProfilerGetCounterAvailability"; /* where drivers refuse first */
+    assert_int_equal(try_open(&p, &e), ERR_ABSENT);
+    assert_int_equal(cuda_counters_allowed(0, &doctor), ERR_ABSENT);
+    assert_string_equal(doctor.text, e.text);
+    assert_non_null(strstr(e.text, "NVreg_RestrictProfilingToAdminUsers=0"));
+    assert_int_equal(fake.profilers, 0);
 }
 
 static void where_counters_may_be_used_the_question_leaves_nothing_behind(void **state)
 {
     (void)state;
     assert_int_equal(cuda_counters_allowed(0, NULL), 0);
+    assert_int_equal(cupti_fake.support.api, CUPTI_PROFILER_RANGE_PROFILING);
     assert_int_equal(fake.profilers, 0);
 }
 
@@ -359,16 +393,17 @@ static void a_device_that_cannot_be_profiled_says_why(void **state)
     struct err e = {0};
 
     (void)state;
-    fake.support.isSupported = CUPTI_PROFILER_CONFIGURATION_UNSUPPORTED;
-    assert_int_equal(try_open(&p, &e), ERR_ABSENT);
-    assert_string_equal(e.text, "GPU 0 cannot be profiled: CUPTI gives no reason");
-    fake.support.vGpu = CUPTI_PROFILER_CONFIGURATION_DISABLED;
+    cupti_fake.support.isSupported = CUPTI_PROFILER_CONFIGURATION_UNSUPPORTED;
+    cupti_fake.support.vGpu = CUPTI_PROFILER_CONFIGURATION_DISABLED;
     assert_int_equal(try_open(&p, &e), ERR_ABSENT);
     assert_non_null(strstr(e.text, "virtual GPU"));
-    fake.support.vGpu = CUPTI_PROFILER_CONFIGURATION_SUPPORTED;
-    fake.support.confidentialCompute = CUPTI_PROFILER_CONFIGURATION_UNSUPPORTED;
+    cupti_fake.support.vGpu = CUPTI_PROFILER_CONFIGURATION_SUPPORTED;
+    cupti_fake.support.confidentialCompute = CUPTI_PROFILER_CONFIGURATION_UNSUPPORTED;
     assert_int_equal(try_open(&p, &e), ERR_ABSENT);
     assert_non_null(strstr(e.text, "confidential computing"));
+    cupti_fake.support.confidentialCompute = CUPTI_PROFILER_CONFIGURATION_UNKNOWN; /* trying tells more than this does */
+    assert_int_equal(try_open(&p, &e), 0);
+    p->ops->close(p);
 }
 
 static void whatever_fails_while_opening_is_an_absence_without_a_leak(void **state)
@@ -386,16 +421,16 @@ static void whatever_fails_while_opening_is_an_absence_without_a_leak(void **sta
     struct probe *p = NULL;
 
     (void)state;
-    fake.result = CUPTI_ERROR_UNKNOWN;
+    cupti_fake.result = CUPTI_ERROR_UNKNOWN;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         struct err e = {0};
-        fake.failing = calls[i];
-        fake.calls[0] = 0;
+        cupti_fake.failing = calls[i];
+        cupti_fake.calls[0] = 0;
         assert_int_equal(try_open(&p, &e), ERR_ABSENT);
         assert_true(e.text[0]);
         assert_null(p);
-        assert_non_null(strstr(fake.calls, calls[i]));
-        assert_int_equal(fake.hosts + fake.profilers + fake.knowns, 0);
+        assert_non_null(strstr(cupti_fake.calls, calls[i]));
+        assert_int_equal(cupti_fake.hosts + fake.profilers + fake.knowns, 0);
     }
 }
 
@@ -583,6 +618,7 @@ int main(void)
         TEST(what_was_not_collected_is_missing_and_the_rest_is_not),
         TEST(a_range_that_is_dropped_or_unfinished_or_lost_is_missing),
         TEST(a_bracket_that_fails_is_missing_with_cuptis_words_and_the_next_one_counts),
+        TEST(a_profiler_that_serves_for_one_bracket_is_made_anew_for_each),
         TEST(after_a_rest_no_profiler_is_left_and_brackets_are_missing),
         TEST(a_group_that_cannot_be_set_up_is_missing_with_the_reason),
         TEST(without_the_privilege_the_sentence_has_the_remedy),

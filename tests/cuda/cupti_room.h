@@ -4,83 +4,28 @@
 #ifndef BENCH_CUPTI_ROOM_H
 #define BENCH_CUPTI_ROOM_H
 
-#include "check.h"
+#include "fake_cupti.h"
 
 #include <cuda_runtime_api.h>
 #include <math.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "cupti.h"
 #include "gpu_known.h"
 
 enum quantity { F32, F16, TENSOR, READ, WRITTEN, QUANTITIES };
 
 static struct {
     double counted[QUANTITIES], at_push[QUANTITIES], in_range[QUANTITIES];
-    char calls[4096];    /* names of the target's functions in their order, a space after each */
-    const char *failing; /* this function fails */
-    CUptiResult result;  /* with this */
-    CUpti_Profiler_DeviceSupported_Params support;
     const char *odd; /* metrics that contain this show `value` instead */
     double value;
     int odd_times;      /* so often; < 0: always */
     bool graphs_unseen; /* what is launched as a graph is not counted */
     bool no_known;      /* known work cannot be opened */
     size_t dropped, ranges;
-    bool unfinished;              /* the range wants another pass */
-    unsigned char *witness;       /* looked at by push and pop */
-    int at_push_saw, at_pop_saw;  /* what was there */
-    int hosts, profilers, knowns; /* open ones */
+    bool unfinished;             /* the range wants another pass */
+    unsigned char *witness;      /* looked at by push and pop */
+    int at_push_saw, at_pop_saw; /* what was there */
+    int profilers, knowns;       /* open ones */
 } fake;
-
-static CUptiResult say(const char *name)
-{
-    if (strlen(fake.calls) + strlen(name) + 2 < sizeof fake.calls) {
-        strcat(fake.calls, name);
-        strcat(fake.calls, " ");
-    }
-    return fake.failing && strcmp(fake.failing, name) == 0 ? fake.result : CUPTI_SUCCESS;
-}
-
-/* Parameters of the wrong size are what the real one refuses first. */
-#define SIZED(type, name)                                                                                                      \
-    do {                                                                                                                       \
-        if (p->structSize != type##_STRUCT_SIZE)                                                                               \
-            return CUPTI_ERROR_INVALID_PARAMETER;                                                                              \
-        CUptiResult said = say(name);                                                                                          \
-        if (said != CUPTI_SUCCESS)                                                                                             \
-            return said;                                                                                                       \
-    } while (0)
-
-static CUptiResult fake_text(CUptiResult r, const char **out)
-{
-    *out = r == CUPTI_ERROR_INSUFFICIENT_PRIVILEGES ? "CUPTI_ERROR_INSUFFICIENT_PRIVILEGES" : "CUPTI_ERROR_OF_THE_TEST";
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_initialize(CUpti_Profiler_Initialize_Params *p)
-{
-    SIZED(CUpti_Profiler_Initialize_Params, "ProfilerInitialize");
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_supported(CUpti_Profiler_DeviceSupported_Params *p)
-{
-    SIZED(CUpti_Profiler_DeviceSupported_Params, "ProfilerDeviceSupported");
-    p->isSupported = fake.support.isSupported;
-    p->vGpu = fake.support.vGpu;
-    p->confidentialCompute = fake.support.confidentialCompute;
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_chip(CUpti_Device_GetChipName_Params *p)
-{
-    SIZED(CUpti_Device_GetChipName_Params, "DeviceGetChipName");
-    p->pChipName = "GH100";
-    return CUPTI_SUCCESS;
-}
 
 static CUptiResult fake_availability(CUpti_Profiler_GetCounterAvailability_Params *p)
 {
@@ -88,52 +33,6 @@ static CUptiResult fake_availability(CUpti_Profiler_GetCounterAvailability_Param
     if (p->pCounterAvailabilityImage)
         memset(p->pCounterAvailabilityImage, 1, p->counterAvailabilityImageSize);
     p->counterAvailabilityImageSize = 100;
-    return CUPTI_SUCCESS;
-}
-
-/* --- the host's half -------------------------------------------------------------------------------------------------------
- */
-
-static CUptiResult fake_host(CUpti_Profiler_Host_Initialize_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_Initialize_Params, "ProfilerHostInitialize");
-    fake.hosts++;
-    p->pHostObject = (CUpti_Profiler_Host_Object *)malloc(1);
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_host_end(CUpti_Profiler_Host_Deinitialize_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_Deinitialize_Params, "ProfilerHostDeinitialize");
-    fake.hosts--;
-    free(p->pHostObject);
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_add(CUpti_Profiler_Host_ConfigAddMetrics_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_ConfigAddMetrics_Params, "ProfilerHostConfigAddMetrics");
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_image_size(CUpti_Profiler_Host_GetConfigImageSize_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_GetConfigImageSize_Params, "ProfilerHostGetConfigImageSize");
-    p->configImageSize = 50;
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_image(CUpti_Profiler_Host_GetConfigImage_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_GetConfigImage_Params, "ProfilerHostGetConfigImage");
-    memset(p->pConfigImage, 2, p->configImageSize);
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_passes(CUpti_Profiler_Host_GetNumOfPasses_Params *p)
-{
-    SIZED(CUpti_Profiler_Host_GetNumOfPasses_Params, "ProfilerHostGetNumOfPasses");
-    p->numOfPasses = 1;
     return CUPTI_SUCCESS;
 }
 
@@ -179,6 +78,7 @@ static CUptiResult fake_enable(CUpti_RangeProfiler_Enable_Params *p)
     if (!p->ctx || fake.profilers > 0)
         return CUPTI_ERROR_INVALID_OPERATION;
     fake.profilers++;
+    cupti_fake.sessions = 0;
     p->pRangeProfilerObject = (CUpti_RangeProfiler_Object *)malloc(1);
     return CUPTI_SUCCESS;
 }
@@ -200,6 +100,7 @@ static CUptiResult fake_data_size(CUpti_RangeProfiler_GetCounterDataSize_Params 
 
 static CUptiResult fake_data(CUpti_RangeProfiler_CounterDataImage_Initialize_Params *p)
 {
+    cupti_fake.sessions++; /* each begins with an image */
     SIZED(CUpti_RangeProfiler_CounterDataImage_Initialize_Params, "RangeProfilerCounterDataImageInitialize");
     memset(p->pCounterData, 3, p->counterDataSize);
     return CUPTI_SUCCESS;
@@ -209,7 +110,7 @@ static CUptiResult fake_set_config(CUpti_RangeProfiler_SetConfig_Params *p)
 {
     SIZED(CUpti_RangeProfiler_SetConfig_Params, "RangeProfilerSetConfig");
     return p->range == CUPTI_UserRange && p->replayMode == CUPTI_UserReplay && p->maxRangesPerPass == 1 &&
-                   p->configSize == 50 && p->counterDataImageSize == 200
+                   p->configSize == CONFIG_BYTES && p->counterDataImageSize == 200
                ? CUPTI_SUCCESS
                : CUPTI_ERROR_INVALID_PARAMETER;
 }
@@ -259,17 +160,8 @@ static CUptiResult fake_info(CUpti_RangeProfiler_GetCounterDataInfo_Params *p)
 }
 
 static const struct cupti fake_cupti = {
-    .GetResultString = fake_text,
-    .ProfilerInitialize = fake_initialize,
-    .ProfilerDeviceSupported = fake_supported,
-    .DeviceGetChipName = fake_chip,
+    FAKE_COMMON,
     .ProfilerGetCounterAvailability = fake_availability,
-    .ProfilerHostInitialize = fake_host,
-    .ProfilerHostDeinitialize = fake_host_end,
-    .ProfilerHostConfigAddMetrics = fake_add,
-    .ProfilerHostGetConfigImageSize = fake_image_size,
-    .ProfilerHostGetConfigImage = fake_image,
-    .ProfilerHostGetNumOfPasses = fake_passes,
     .ProfilerHostEvaluateToGpuValues = fake_evaluate,
     .RangeProfilerEnable = fake_enable,
     .RangeProfilerDisable = fake_disable,

@@ -34,7 +34,7 @@ static void close_pm(struct probe *p)
 {
     p->ops->close(p);
     assert_false(fake.enabled);
-    assert_int_equal(fake.hosts, 0);
+    assert_int_equal(cupti_fake.hosts, 0);
 }
 
 static void add_sample(uint64_t start, uint64_t end, double bytes)
@@ -74,19 +74,20 @@ static void without_a_gpu_it_does_not_open_and_says_why(void **state)
 
 static void without_permission_it_does_not_open_and_names_the_remedy(void **state)
 {
-    static const char *const calls[] = {"supported", "availability", "enable", "config"};
+    static const char *const calls[] = {"ProfilerDeviceSupported", "PmSamplingGetCounterAvailability", "PmSamplingEnable",
+                                        "PmSamplingSetConfig"};
 
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         struct probe *p = NULL;
         struct err e = {0};
-        fake.failing = calls[i];
-        fake.failure = CUPTI_ERROR_INSUFFICIENT_PRIVILEGES;
+        cupti_fake.failing = calls[i];
+        cupti_fake.result = CUPTI_ERROR_INSUFFICIENT_PRIVILEGES;
         assert_int_equal(try_open(&p, &e), ERR_ABSENT);
         assert_non_null(strstr(e.text, "NVreg_RestrictProfilingToAdminUsers=0"));
         assert_null(p);
         assert_false(fake.enabled);
-        assert_int_equal(fake.hosts, 0);
+        assert_int_equal(cupti_fake.hosts, 0);
     }
 }
 
@@ -96,10 +97,10 @@ static void a_chip_without_any_of_the_metrics_is_absent(void **state)
     struct err e = {0};
 
     (void)state;
-    fake.unknown = "__";
+    cupti_fake.unknown = "__";
     assert_int_equal(try_open(&p, &e), ERR_ABSENT);
     assert_non_null(strstr(e.text, "GH100"));
-    assert_int_equal(fake.hosts, 0);
+    assert_int_equal(cupti_fake.hosts, 0);
 }
 
 static void chips_without_a_fixed_clock_are_sampled_by_the_system_clock(void **state)
@@ -117,7 +118,7 @@ static void chips_without_a_fixed_clock_are_sampled_by_the_system_clock(void **s
 
     (void)state;
     for (size_t i = 0; i < sizeof chips / sizeof chips[0]; i++) {
-        fake.chip = chips[i].chip;
+        cupti_fake.chip = chips[i].chip;
         struct probe *p = open_pm();
         assert_int_equal(fake.trigger, chips[i].trigger);
         close_pm(p);
@@ -130,15 +131,18 @@ static void the_counters_are_free_outside_of_brackets(void **state)
     struct reading r;
 
     (void)state;
+    assert_int_equal(cupti_fake.support.api, CUPTI_PROFILER_PM_SAMPLING);
+    assert_int_equal(cupti_fake.type, CUPTI_PROFILER_TYPE_PM_SAMPLING);
     assert_false(fake.enabled);
     for (int i = 0; i < 3; i++) {
         p->ops->begin(p);
         assert_true(fake.started);
-        assert_ptr_equal(fake.clock, clock_ns);
+        assert_ptr_equal(cupti_fake.clock, clock_ns);
         assert_int_equal(fake.interval, 20000);
         p->ops->end(p, &r);
         assert_false(fake.enabled);
     }
+    assert_int_equal(cupti_fake.clocks, 1);
     close_pm(p);
 }
 
@@ -178,6 +182,47 @@ static void samples_are_given_as_bytes_and_shares_and_add_up_to_the_totals(void 
     close_pm(p);
 }
 
+static void what_is_decoded_bit_by_bit_is_all_there(void **state)
+{
+    struct probe *p = open_pm();
+    const struct device_sample *s;
+    struct reading r;
+
+    (void)state;
+    fake.per_decode = 2;
+    p->ops->begin(p);
+    const uint64_t t = clock_ns();
+    for (uint64_t i = 0; i < 5; i++)
+        add_sample(t + 20000 * i, t + 20000 * (i + 1), 1);
+    p->ops->end(p, &r);
+    assert_int_equal(p->ops->samples(p, &s), 5);
+    assert_true(r.value[0].value == 5);
+    close_pm(p);
+}
+
+static void a_first_sample_that_goes_back_before_the_bracket_is_left_out(void **state)
+{
+    struct probe *p = open_pm();
+    const struct device_sample *s;
+    struct reading r;
+
+    (void)state;
+    p->ops->begin(p);
+    const uint64_t t = clock_ns();
+    add_sample(t - 1000000000, t, 999);
+    add_sample(t, t + 20000, 7);
+    p->ops->end(p, &r);
+    assert_int_equal(p->ops->samples(p, &s), 1);
+    assert_true(r.value[0].value == 7);
+
+    for (int i = 0; i < 2; i++)
+        add_sample(t - 1000000000, t, 999); /* but that is for one of them only */
+    p->ops->begin(p);
+    p->ops->end(p, &r);
+    assert_missing(&r.value[0], "the times of 3 of 4 samples are of another clock");
+    close_pm(p);
+}
+
 static void what_a_chip_does_not_have_is_not_known_and_says_so(void **state)
 {
     struct probe *p;
@@ -185,8 +230,8 @@ static void what_a_chip_does_not_have_is_not_known_and_says_so(void **state)
     struct reading r;
 
     (void)state;
-    fake.unknown = "dram__";
-    fake.two_passes = "tensor";
+    cupti_fake.unknown = "dram__";
+    cupti_fake.two_passes = "tensor";
     p = open_pm();
     p->ops->begin(p);
     const uint64_t t = clock_ns();
@@ -304,8 +349,8 @@ static void a_sampler_that_does_not_start_is_told_and_not_left_enabled(void **st
     struct reading r;
 
     (void)state;
-    fake.failing = "start";
-    fake.failure = CUPTI_ERROR_HARDWARE_BUSY;
+    cupti_fake.failing = "PmSamplingStart";
+    cupti_fake.result = CUPTI_ERROR_HARDWARE_BUSY;
     p->ops->begin(p);
     assert_false(fake.enabled);
     p->ops->end(p, &r);
@@ -378,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(chips_without_a_fixed_clock_are_sampled_by_the_system_clock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_counters_are_free_outside_of_brackets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(samples_are_given_as_bytes_and_shares_and_add_up_to_the_totals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_decoded_bit_by_bit_is_all_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_first_sample_that_goes_back_before_the_bracket_is_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_chip_does_not_have_is_not_known_and_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_longer_than_the_samples_that_fit_is_run_again_with_longer_ones, set_up,
                                         tear_down),

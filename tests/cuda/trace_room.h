@@ -4,11 +4,9 @@
 #ifndef BENCH_TRACE_ROOM_H
 #define BENCH_TRACE_ROOM_H
 
-#include "check.h"
+#include "fake_cupti.h"
 
-#include <string.h>
-
-#include "cupti.h"
+#include "clock.h"
 
 /* As this toolkit's library writes them; what is read are the oldest layouts, which these begin with. */
 #if CUPTI_API_VERSION >= 130000
@@ -29,7 +27,6 @@ enum { RECORDS_MAX = 4096, RECORD_BYTES = 256, TAGS = 64 };
 static struct {
     CUpti_BuffersCallbackRequestFunc request;
     CUpti_BuffersCallbackCompleteFunc complete;
-    CUpti_TimestampCallbackFunc clock;
     unsigned char record[RECORDS_MAX][RECORD_BYTES]; /* given back at the next flush */
     int records, per_buffer;
     size_t dropped;
@@ -64,18 +61,6 @@ static CUptiResult fake_version(uint32_t *out)
     return CUPTI_SUCCESS;
 }
 
-static CUptiResult fake_text(CUptiResult r, const char **out)
-{
-    *out = r == CUPTI_ERROR_NOT_COMPATIBLE ? "CUPTI_ERROR_NOT_COMPATIBLE" : "CUPTI_ERROR";
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult fake_clock(CUpti_TimestampCallbackFunc clock)
-{
-    fake.clock = clock;
-    return CUPTI_SUCCESS;
-}
-
 static CUptiResult fake_callbacks(CUpti_BuffersCallbackRequestFunc request, CUpti_BuffersCallbackCompleteFunc complete)
 {
     fake.request = request;
@@ -85,7 +70,7 @@ static CUptiResult fake_callbacks(CUpti_BuffersCallbackRequestFunc request, CUpt
 
 static CUptiResult fake_enable(CUpti_ActivityKind kind)
 {
-    fake.enabled_before_clock |= !fake.clock;
+    fake.enabled_before_clock |= !cupti_fake.clock;
     if (kind == fake.refused)
         return CUPTI_ERROR_NOT_COMPATIBLE;
     fake.enabled |= kind < 32 ? 1u << kind : 1u << 31;
@@ -167,12 +152,12 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof fake);
+    reset_cupti_fake();
     fake.version = CUPTI_API_VERSION;
     fake.per_buffer = RECORDS_MAX;
     table = (struct cupti){
         .GetVersion = fake_version,
-        .GetResultString = fake_text,
-        .ActivityRegisterTimestampCallback = fake_clock,
+        FAKE_COMMON,
         .ActivityRegisterCallbacks = fake_callbacks,
         .ActivityEnable = fake_enable,
         .ActivityDisable = fake_disable,
@@ -254,6 +239,7 @@ static void a_call(uint32_t correlation)
     }
     api = new_record(CUPTI_ACTIVITY_KIND_RUNTIME);
     api->correlationId = correlation;
+    api->start = api->end = clock_ns();
 }
 
 #endif

@@ -80,17 +80,20 @@ static void without_a_gpu_it_does_not_open_and_says_why(void **state)
     assert_null(p);
 }
 
-static void a_library_older_than_the_one_built_with_is_refused(void **state)
+static void only_a_library_with_older_records_than_are_read_is_refused(void **state)
 {
     const struct probe_args args = {.device = 0};
     struct probe *p = NULL;
     struct err e = {0};
 
     (void)state;
-    fake.version = CUPTI_API_VERSION - 1;
+    fake.version = 23;
     assert_int_equal(cuda_probe_trace.open(&p, &args, &e), ERR_ABSENT);
     assert_non_null(strstr(e.text, "LD_LIBRARY_PATH"));
     assert_null(p);
+    fake.version = 24; /* CUDA 12.6, whatever this was built with */
+    assert_int_equal(cuda_probe_trace.open(&p, &args, &e), 0);
+    p->ops->close(p);
 }
 
 static void cupti_records_from_select_to_rest_only(void **state)
@@ -101,10 +104,10 @@ static void cupti_records_from_select_to_rest_only(void **state)
     (void)state;
     assert_int_equal(cuda_probe_trace.open(&p, &args, NULL), 0);
     assert_int_equal(fake.enabled, 0);
-    assert_null(fake.clock); /* it is left alone until there is something to record */
+    assert_null(cupti_fake.clock); /* it is left alone until there is something to record */
     for (int i = 0; i < 2; i++) {
         p->ops->select(p, 0);
-        assert_ptr_equal(fake.clock, clock_ns);
+        assert_ptr_equal(cupti_fake.clock, clock_ns);
         assert_false(fake.enabled_before_clock);
         assert_true(fake.enabled & 1u << CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
         assert_false(fake.enabled & 1u << CUPTI_ACTIVITY_KIND_KERNEL); /* would run kernels one by one */
@@ -114,6 +117,27 @@ static void cupti_records_from_select_to_rest_only(void **state)
     p->ops->select(p, 0);
     p->ops->close(p);
     assert_int_equal(fake.enabled, 0);
+}
+
+static void cupti_is_told_the_clock_once_and_again_where_it_forgot(void **state)
+{
+    struct probe *p = open_trace();
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        p->ops->select(p, 0);
+    assert_int_equal(cupti_fake.clocks, 1);
+    cupti_fake.clock = NULL;
+    p->ops->select(p, 0);
+    assert_int_equal(cupti_fake.clocks, 2);
+    p->ops->close(p);
+
+    cupti_install(&table); /* as another library */
+    cupti_fake.hides_clock = true;
+    p = open_trace();
+    p->ops->select(p, 0);
+    assert_int_equal(cupti_fake.clocks, 3);
+    p->ops->close(p);
 }
 
 static void a_bracket_of_a_probe_that_rests_is_missing(void **state)
@@ -277,6 +301,29 @@ static void what_happened_outside_of_the_bracket_is_left_out(void **state)
     p->ops->close(p);
 }
 
+static void work_of_the_bracket_with_times_of_another_clock_is_lost(void **state)
+{
+    struct probe *p = open_trace();
+    const struct device_event *e;
+    const uint64_t other = 1700000000000000000, before = clock_ns();
+    struct reading r;
+
+    (void)state;
+    p->ops->begin(p);
+    const uint64_t t = base_ns();
+    a_kernel("left from before", 1, before - 500, before - 1);
+    a_call(2);
+    a_kernel("inside", 2, t, t + 10);
+    a_call(3);
+    a_kernel("inside, by another clock", 3, other, other + 10);
+    a_kernel("inside, not well converted", 3, before - 20, before - 10);
+    p->ops->end(p, &r);
+    assert_missing(&r, "1 of CUPTI's records were lost or had impossible times, 2 are there");
+    assert_int_equal(p->ops->events(p, &e), 2);
+    assert_string_equal(e[0].name, "inside, not well converted");
+    p->ops->close(p);
+}
+
 static void two_probes_do_not_get_in_each_others_way(void **state)
 {
     struct probe *p = open_trace(), *q = open_trace();
@@ -363,7 +410,7 @@ static void lost_records_make_the_reading_missing_and_leave_the_events(void **st
     a_kernel("k", 1, t, t + 1);
     fake.dropped = 41;
     p->ops->end(p, &r);
-    assert_missing(&r, "41 of CUPTI's records were lost, 1 are there");
+    assert_missing(&r, "41 of CUPTI's records were lost or had impossible times, 1 are there");
     assert_int_equal(p->ops->events(p, &e), 1);
 
     p->ops->begin(p);
@@ -489,8 +536,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_a_gpu_it_does_not_open_and_says_why, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_library_older_than_the_one_built_with_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_a_library_with_older_records_than_are_read_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cupti_records_from_select_to_rest_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cupti_is_told_the_clock_once_and_again_where_it_forgot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bracket_of_a_probe_that_rests_is_missing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(work_becomes_events_in_the_order_of_their_starts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(work_has_the_tag_under_which_it_was_handed_over, set_up, tear_down),
@@ -498,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(closing_takes_a_tag_back_that_is_still_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_buffers_come_and_go_and_none_is_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_happened_outside_of_the_bracket_is_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(work_of_the_bracket_with_times_of_another_clock_is_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_probes_do_not_get_in_each_others_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(busy_is_when_anything_ran, set_up, tear_down),
         cmocka_unit_test(busy_agrees_with_counting_nanosecond_by_nanosecond),
