@@ -7,61 +7,6 @@
 #include "cuda_probes.h"
 #include "cupti_room.h"
 
-static int fresh(void **state)
-{
-    (void)state;
-    memset(&fake, 0, sizeof fake);
-    reset_cupti_fake();
-    fake.ranges = 1;
-    fake.odd_times = -1;
-    cupti_install(&fake_cupti);
-    return 0;
-}
-
-static int nothing_is_left(void **state)
-{
-    (void)state;
-    cupti_install(NULL);
-    return cupti_fake.hosts || fake.profilers || fake.knowns;
-}
-
-static int try_open(struct probe **out, struct err *e)
-{
-    const struct probe_args args = {.threads = 1};
-
-    return cuda_probe_cupti.open(out, &args, e);
-}
-
-static struct probe *open_probe(void)
-{
-    struct probe *p = NULL;
-    struct err e = {0};
-
-    if (try_open(&p, &e) < 0)
-        fail_msg("%s", e.text);
-    cupti_fake.calls[0] = 0;
-    return p;
-}
-
-static void choose_group(struct probe *p, const char *name)
-{
-    for (int g = 0; g < p->ops->groups(p); g++)
-        if (strcmp(p->ops->group_name(p, g), name) == 0) {
-            p->ops->select(p, g);
-            cupti_fake.calls[0] = 0;
-            return;
-        }
-    fail_msg("no group %s", name);
-}
-
-static const struct value *find(const struct reading *r, enum metric m)
-{
-    for (int i = 0; i < r->count; i++)
-        if (r->value[i].metric == m)
-            return &r->value[i];
-    return NULL;
-}
-
 static void assert_all_missing(const struct reading *r, const char *part)
 {
     assert_true(r->count > 0);
@@ -303,7 +248,8 @@ static void a_profiler_that_serves_for_one_bracket_is_made_anew_for_each(void **
         for (int n = 0; n < 3; n++) {
             p->ops->begin(p);
             p->ops->end(p, &r);
-            assert_int_equal(find(&r, METRIC_DRAM_READ_BYTES)->provenance, PROVENANCE_COUNTER);
+            const struct value *v = find(&r, METRIC_DRAM_READ_BYTES);
+            assert_true(v && v->provenance == PROVENANCE_COUNTER);
             assert_int_equal(fake.profilers, 1);
         }
         p->ops->rest(p);

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <math.h>
 
+#include "cuda_probes.h"
 #include "gpu_known.h"
 
 enum quantity { F32, F16, TENSOR, READ, WRITTEN, QUANTITIES };
@@ -229,6 +230,64 @@ int gpu_known_run(struct gpu_known *k, int i, bool as_graph, struct err *e)
     if (!as_graph || !fake.graphs_unseen)
         fake.counted[does[i]] += AMOUNT;
     return 0;
+}
+
+/* --- the probe -------------------------------------------------------------------------------------------------------------
+ */
+
+static int fresh(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    reset_cupti_fake();
+    fake.ranges = 1;
+    fake.odd_times = -1;
+    cupti_install(&fake_cupti);
+    return 0;
+}
+
+static int nothing_is_left(void **state)
+{
+    (void)state;
+    cupti_install(NULL);
+    return cupti_fake.hosts || fake.profilers || fake.knowns;
+}
+
+static int try_open(struct probe **out, struct err *e)
+{
+    const struct probe_args args = {.threads = 1};
+
+    return cuda_probe_cupti.open(out, &args, e);
+}
+
+static struct probe *open_probe(void)
+{
+    struct probe *p = NULL;
+    struct err e = {0};
+
+    if (try_open(&p, &e) < 0)
+        fail_msg("%s", e.text);
+    cupti_fake.calls[0] = 0;
+    return p;
+}
+
+static void choose_group(struct probe *p, const char *name)
+{
+    for (int g = 0; g < p->ops->groups(p); g++)
+        if (strcmp(p->ops->group_name(p, g), name) == 0) {
+            p->ops->select(p, g);
+            cupti_fake.calls[0] = 0;
+            return;
+        }
+    fail_msg("no group %s", name);
+}
+
+static const struct value *find(const struct reading *r, enum metric m)
+{
+    for (int i = 0; i < r->count; i++)
+        if (r->value[i].metric == m)
+            return &r->value[i];
+    return NULL;
 }
 
 #endif
