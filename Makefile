@@ -10,7 +10,7 @@
 #   make bundle      what check-gpu needs in one folder, for a machine with a GPU and nothing else
 #
 # Options:  CC=clang   SAN=1 (address and undefined-behaviour sanitizers)   PAPI=auto|0|1   CUDA=auto|0|1   V=1 (show commands)
-#           CUDA_HOME=/usr/local/cuda (a CUDA toolkit, 12.6 or newer)
+#           CUDA_HOME=/usr/local/cuda (a CUDA toolkit, 12.8 or newer)
 # Each combination builds into a folder of its own, so they do not disturb each other.
 
 CC      ?= cc
@@ -32,15 +32,15 @@ endif
 
 # The plug-in is not built for sanitizers: its kernels' emulation changes stacks, which they do not follow.
 NVCC      := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc),$(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null)))
-NVCC_NEW  := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '{ print ($$1 * 100 + $$2 >= 1206) }'))
+NVCC_NEW  := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '{ print ($$1 * 100 + $$2 >= 1208) }'))
 ifeq ($(CUDA),auto)
   HAVE_CUDA := $(if $(filter 1,$(SAN)),0,$(or $(NVCC_NEW),0))
 else
   HAVE_CUDA := $(CUDA)
   ifeq ($(CUDA)-$(NVCC_NEW),1-)
-    $(error CUDA=1: no nvcc here; name the folder of a CUDA toolkit, 12.6 or newer, with CUDA_HOME)
+    $(error CUDA=1: no nvcc here; name the folder of a CUDA toolkit, 12.8 or newer, with CUDA_HOME)
   else ifeq ($(CUDA)-$(NVCC_NEW),1-0)
-    $(error CUDA=1: $(NVCC) is older than 12.6; name the folder of a newer CUDA toolkit with CUDA_HOME)
+    $(error CUDA=1: $(NVCC) is older than 12.8; name the folder of a newer CUDA toolkit with CUDA_HOME)
   endif
 endif
 

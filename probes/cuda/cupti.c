@@ -63,7 +63,7 @@ static int find_function(void *function, const char *name, struct err *e)
     void *symbol = dlsym(loaded.library, name);
 
     if (!symbol)
-        return err_set(e, ERR_ABSENT, "libcupti.so.%d has no %s: the CUDA toolkit must be 12.6 or newer", CUPTI_MAJOR, name);
+        return err_set(e, ERR_ABSENT, "libcupti.so.%d has no %s: the CUDA toolkit must be 12.8 or newer", CUPTI_MAJOR, name);
     memcpy(function, &symbol, sizeof symbol);
     return 0;
 }

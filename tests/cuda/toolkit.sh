@@ -13,7 +13,7 @@ like "it says that this build has no plug-in, and what would make one" 'libbench
 is "and nothing is left behind" "" "$(ls "$tmp"/x.db* 2>/dev/null)"
 
 if [ ! -f "$plugin" ]; then
-    skip "there is no CUDA toolkit, 12.6 or newer, here: the plug-in for GPUs is neither compiled nor tested"
+    skip "there is no CUDA toolkit, 12.8 or newer, here: the plug-in for GPUs is neither compiled nor tested"
 else
     is "the plug-in shows its two tables and nothing else" "bench_cuda_backend bench_cuda_probes" \
         "$(nm -D --defined-only "$plugin" | awk '$2 != "A" { print $3 }' | sort | xargs)"
