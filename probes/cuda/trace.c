@@ -73,8 +73,11 @@ static void trace_rest(struct probe *base)
 {
     struct trace_probe *p = (struct trace_probe *)base;
 
-    if (p->recording)
+    if (p->recording) {
+        cudaDeviceSynchronize(); /* CUPTI 13.0 can lock up when it ceases while records are open */
+        p->cupti->ActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
         disable_kinds(p->cupti, KINDS);
+    }
     p->recording = false;
     snprintf(p->select_why, sizeof p->select_why, "the trace is not selected");
 }
@@ -103,20 +106,21 @@ static void trace_close(struct probe *base)
     free(p);
 }
 
-/* Records are read in the layouts of CUDA 12.6, which newer libraries only extend, whichever the build's headers are of. */
+/* Records are read in the layouts of CUDA 12.8 or older, which newer libraries only extend, whichever the build's headers are.
+ */
 static int check_version(const struct cupti *c, struct err *e)
 {
-    enum { OF_CUDA_12_6 = 24 };
+    enum { OF_CUDA_12_8 = 26 };
     uint32_t version = 0;
 
     if (CUPTI_CALL(c, GetVersion, &version, e) < 0)
         return ERR_ABSENT;
-    if (version < OF_CUDA_12_6)
+    if (version < OF_CUDA_12_8)
         return err_set(
             e, ERR_ABSENT,
-            "trace: the CUPTI found has version %u, and %d (CUDA 12.6) is needed; put the newer toolkit's folder into "
+            "trace: the CUPTI found has version %u, and %d (CUDA 12.8) is needed; put the newer toolkit's folder into "
             "LD_LIBRARY_PATH",
-            (unsigned)version, OF_CUDA_12_6);
+            (unsigned)version, OF_CUDA_12_8);
     return 0;
 }
 

@@ -111,7 +111,7 @@ static void note_call(struct trace_records *r, const CUpti_ActivityAPI *call)
         r->first_call = call->correlationId;
 }
 
-/* CUDA 12.6's layouts: newer ones have more at their end. */
+/* The layouts of CUDA 12.8, or older: newer ones have more at their end. */
 static void add_record(struct trace_records *r, const CUpti_Activity *a)
 {
     const CUpti_ActivityMemcpy5 *m = (const CUpti_ActivityMemcpy5 *)a;

@@ -14,11 +14,7 @@
 #else
 #define WRITTEN_KERNEL CUpti_ActivityKernel9
 #endif
-#if CUPTI_API_VERSION >= 26
 #define WRITTEN_COPY CUpti_ActivityMemcpy6
-#else
-#define WRITTEN_COPY CUpti_ActivityMemcpy5
-#endif
 
 enum { RECORDS_MAX = 4096, RECORD_BYTES = 256, TAGS = 64 };
 
@@ -32,7 +28,7 @@ static struct {
     size_t dropped;
     uint32_t version;
     unsigned enabled; /* a bit for each kind */
-    bool enabled_before_clock, flushed_unforced;
+    bool enabled_before_clock, flushed_unforced, disabled_unflushed;
     int flushes, declined;
     CUpti_ActivityKind refused;
     uint64_t tag[TAGS];
@@ -79,6 +75,7 @@ static CUptiResult fake_enable(CUpti_ActivityKind kind)
 
 static CUptiResult fake_disable(CUpti_ActivityKind kind)
 {
+    fake.disabled_unflushed |= fake.records > 0;
     fake.enabled &= ~(kind < 32 ? 1u << kind : 1u << 31);
     return CUPTI_SUCCESS;
 }
