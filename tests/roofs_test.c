@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Roofs: the kernels do all of the work that is counted, every ceiling is measured or says why not, hangs together with the
- * others as physics demands, and says how it was taken. No absolute speed is asserted; where two roofs are compared, one round of
- * many is enough, for the machine may be shared. A GPU's are asked of a plug-in that this test brings. */
+ * others as physics demands, and says how it was taken. No absolute speed is asserted; where two roofs are compared, one round
+ * of many is enough, for the machine may be shared. A GPU's are asked of a plug-in that this test brings. */
 #include "check.h"
 
 #include <math.h>
