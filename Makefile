@@ -99,7 +99,7 @@ PLUGIN := $(if $(filter 1,$(HAVE_CUDA)),$(BUILD)/libbench_cuda.so)
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: check-gpu gpu-tests bundle all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
+.PHONY: check-gpu gpu-tests bundle FORCE all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
 .SECONDARY:
 
 program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
