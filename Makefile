@@ -7,7 +7,8 @@
 #   make deps     install what is missing   make clean
 #
 #   make check-gpu   on a machine with an NVIDIA GPU: the plug-in held against the CPU, its probes against known work
-#   make bundle      what check-gpu needs in one folder, for a machine with a GPU and nothing else
+#   make gpu-record  that, the suites for GPUs, and the same shapes through transformers, into FOLDER (default build/gpu-record)
+#   make bundle      what both need in one archive, for a machine with a GPU and nothing else
 #
 # Options:  CC=clang   SAN=1 (address and undefined-behaviour sanitizers)   PAPI=auto|0|1   CUDA=auto|0|1   V=1 (show commands)
 #           CUDA_HOME=/usr/local/cuda (a CUDA toolkit, 12.8 or newer)
@@ -99,7 +100,7 @@ PLUGIN := $(if $(filter 1,$(HAVE_CUDA)),$(BUILD)/libbench_cuda.so)
 TESTS     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 TEST_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-.PHONY: check-gpu gpu-tests bundle FORCE all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
+.PHONY: check-gpu gpu-record gpu-build gpu-tests bundle FORCE all program build-tests clean deps deps-test demo check check-aarch64 emulated-tests lint test fuzz fuzz-build fuzz-programs fuzz-smoke
 .SECONDARY:
 
 program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
@@ -108,9 +109,12 @@ program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
 all: program
 	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > bench && chmod +x bench
 
+# A bundle's programs look for libraries in a folder of the bundle first, and so do the libraries there; a build has none.
+carried = -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/$(1)'
+
 $(BIN): $(BUILD)/suites/bench.o $(LIB)
 	@echo "  link    $@"
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CXX) $(LDFLAGS) $(call carried,lib) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -326,16 +330,21 @@ $(BUILD)/cuda/libreal.a: $(CU_plugin:%=$(BUILD)/cuda/%.o) $(HOST_plugin)
 $(BUILD)/tests/gpu/%_test: $(BUILD)/tests/cuda/%_test.o $(BUILD)/cuda/libreal.a $(LIB) $(PLUGIN)
 	@mkdir -p $(@D)
 	@echo "  link    $@"
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $< $(CALLED_BACK) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(TEST_LIBS) $(LDLIBS) \
+	$(Q)$(CXX) $(LDFLAGS) $(call carried,../../lib) -o $@ $< $(CALLED_BACK) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(TEST_LIBS) $(LDLIBS) \
 	    -L$(CUDA_LIB) -lcudart_static -lcublasLt -Wl,-rpath,$(CUDA_LIB) -lrt -lpthread
 	$(Q)ln -sf ../../libbench_cuda.so $(@D)/libbench_cuda.so
 
-check-gpu: deps-test
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) CUDA=1 all gpu-tests
+FOLDER ?= build/gpu-record
+
+check-gpu: gpu-build
 	$(Q)sh tests/gpu/run.sh $(BUILD)
-gpu-tests: $(GPU_TESTS)
-bundle: all gpu-tests
+gpu-record: gpu-build
+	$(Q)sh tests/gpu/record.sh $(BUILD) $(FOLDER)
+bundle: gpu-build
 	$(Q)sh tests/gpu/bundle.sh $(BUILD) build/bundle.tar.xz
+gpu-build: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) CUDA=1 all gpu-tests
+gpu-tests: $(GPU_TESTS)
 
 # --- lint ------------------------------------------------------------------------------------------------------------------
 lint:

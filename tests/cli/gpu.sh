@@ -18,7 +18,7 @@ code "a suite of which a GPU can compute nothing is usage" 2 run suites/kvcache_
 like "with the reason" 'suites/kvcache_on_off.yaml: dtype=q4_0: .*f32, f16 and bf16' "$out"
 code "and so is one for OpenBLAS alone" 2 run suites/kvcache_on_off --backend cuda --set engine.gemm=openblas
 
-if ls /dev/nvidia[0-9]* /dev/dxg >/dev/null 2>&1; then
+if ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null | grep -q .; then
     skip "there is a GPU, or a driver that knows of one: what is said without is not to be heard here"
 else
     for how in "run suites/gpu_limits" "run suites/gpu_limits --dry-run" "run suites/dtype --quick" \
@@ -31,6 +31,10 @@ else
         like "$name says why" '^bench: backend cuda: ' "$out"
     done
     is "nothing was made" 0 "$(find "$tmp" -type f | wc -l | tr -d ' ')"
+    code "check-gpu has nothing to check then" 0 sh tests/gpu/run.sh "$(dirname "$bench")"
+    like "says why, and counts it" 'skip no GPU to check: bench: backend cuda: .*0 passed, 0 failed, 1 skipped' "$(printf '%s ' $out)"
+    code "and gpu-record begins nothing" 1 sh tests/gpu/record.sh "$(dirname "$bench")" "$tmp/record"
+    is "nothing of it is done" "" "$(cat "$tmp/record/done")"
 fi
 
 for suite in gpu_limits graph_vs_eager gpu_batch; do

@@ -7,6 +7,7 @@ plugin=$(dirname "$bench")/libbench_cuda.so
 needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -E "$2"; }
 
 is "the program itself needs no library of CUDA's" "" "$(needed "$bench" 'cuda|cublas|cupti|nvidia|nvml')"
+is "where a bundle brings libraries, it looks there first" 1 "$(readelf -d "$bench" | grep -c 'RPATH.*\[\$ORIGIN/lib\]')"
 mkdir "$tmp/alone" && cp "$bench" "$tmp/alone/"
 code "without the plug-in --backend cuda fails" 1 "$tmp/alone/bench" run suites/kvcache_on_off --quick --backend cuda --db "$tmp/x.db"
 like "it says that this build has no plug-in, and what would make one" 'libbench_cuda.so.*CUDA' "$out"

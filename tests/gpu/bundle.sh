@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What tests/gpu/run.sh and `bench run` need, with its libraries, for a machine that has a GPU, CUDA's libraries, and none of this
-# project's packages: sh tests/gpu/bundle.sh build/gcc build/bundle.tar.xz. There, beside a copy of this tree:
+# What the scripts of this folder and `bench` need, with its libraries, for a machine that has a GPU, CUDA's libraries, and none of this
+# project's packages: sh tests/gpu/bundle.sh build/gcc build/bundle.tar.xz. There, in a copy of this tree:
 #   tar xf bundle.tar.xz && sh tests/gpu/run.sh bundle
 # The C library is that machine's: it must not be older than this one's.
 set -eu
