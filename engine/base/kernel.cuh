@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * How kernels are started, and how they follow one another: for the kernels of every room that has some. Compiled by nvcc for a
- * GPU; with CUDA_EMU by a C++ compiler, the words below then being those of tests/emu/cuda_emu.h, so that the same kernels run
- * on a CPU. Part of the plug-in alone. */
+ * GPU; with CUDA_EMU by a C++ compiler, CUDA's words then being those of tests/emu/cuda_emu.h, so that the same kernels run on
+ * a CPU. Part of the plug-in alone. */
 #pragma once
 
 #include <stddef.h>
@@ -13,8 +13,12 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+#endif
 
-enum { SHARED_DEFAULT = 48 << 10 }; /* more must be asked for */
+enum {
+    SHARED_DEFAULT = 48 << 10, /* more must be asked for */
+    SHARED_MOST = 99 << 10,    /* what every GPU from compute capability 8.0 on allows */
+};
 
 /* The one way to start a kernel. follows: it may begin while the kernel before it in the stream still runs, which it waits for
  * with pdl_wait() before it reads or writes anything that others touch; every kernel that calls pdl_wait may follow. */
@@ -25,8 +29,10 @@ static cudaError_t launch(cudaStream_t stream, dim3 grid, dim3 block, size_t sha
     cudaLaunchAttribute overlap = {};
     cudaLaunchConfig_t config = {};
 
+    /* Always the most, whatever this launch takes: the bound is the kernel's, so that a smaller one would also bind the larger
+     * launches of it that graphs have recorded. */
     if (shared > SHARED_DEFAULT) {
-        cudaError_t code = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+        cudaError_t code = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SHARED_MOST);
         if (code != cudaSuccess)
             return code;
     }
@@ -50,6 +56,7 @@ static inline bool may_follow()
            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
 }
 
+#ifndef CUDA_EMU
 /* Waits until the kernel before this one has ended and its memory is seen; nothing without `follows`. */
 __device__ __forceinline__ void pdl_wait()
 {

@@ -5,20 +5,8 @@
  * is counted. */
 #include "backend_room.h"
 
-#include "emu_machine.h"
-#include "plugin.h"
+#include "linked_plugin.h"
 #include "team.h"
-
-extern const struct backend_ops bench_cuda_backend;
-
-/* In front of the program's own: the plug-in is linked with this program, so that its machine is the one that is set here. */
-void *plugin_symbol(const char *file, const char *symbol, struct err *e)
-{
-    (void)e;
-    assert_string_equal(file, "libbench_cuda.so");
-    assert_string_equal(symbol, "bench_cuda_backend");
-    return (void *)&bench_cuda_backend;
-}
 
 static struct emu_machine usual;
 

@@ -8,15 +8,16 @@
 
 #include <chrono>
 #include <functional>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <thread>
 #include <vector>
 
+#include "emu_stream.h"
 #include "products.h"
 
-cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> work);
-
-struct emu_products emu_products = {-1, -1, 0, 0, -1};
+struct emu_products emu_products = {-1, -1, CUBLAS_STATUS_NOT_SUPPORTED, 0, 0, -1};
 
 struct cublasLtContext {
     int unused;
@@ -253,6 +254,23 @@ void compute(const product &p)
                 v += get(p.of[3].type, p.op.bias, i);
             put(p.of[3].type, p.d, j * (uint64_t)p.of[3].ld + i, v);
         }
+}
+
+/* Where the last column of a matrix ends. */
+size_t extent(const layout &l)
+{
+    return ((l.cols - 1) * (size_t)l.ld + l.rows) * element_bytes(l.type);
+}
+
+/* Every operand is of one piece of device memory. C is not read where it does not count. */
+bool all_there(const problem &p, const void *const of[OPERANDS], bool adds, const void *workspace, size_t workspace_bytes)
+{
+    for (int i = 0; i < OPERANDS; i++)
+        if ((i != 2 || adds) && !emu_on_device(of[i], extent(*p.of[i])))
+            return false;
+    if (p.has_bias() && !emu_on_device(p.op->bias, p.m() * element_bytes(p.of[3]->type)))
+        return false;
+    return workspace_bytes == 0 || emu_on_device(workspace, workspace_bytes);
 }
 
 bool is_aligned(const void *p, size_t alignment)
@@ -500,9 +518,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lt, cublasLtMatmulDesc_t op, cons
     if ((status = check_algorithm(chosen, p)) != CUBLAS_STATUS_SUCCESS ||
         (status = check_memory(p, chosen, of, workspace, workspace_bytes)) != CUBLAS_STATUS_SUCCESS)
         return status;
+    if (!all_there(p, of, *(const float *)beta != 0, workspace, workspace_bytes)) {
+        fprintf(stderr, "emu: a product's operands reach beyond their memory\n");
+        abort();
+    }
     const int id = (int)chosen.id;
     if (id == emu_products.broken)
-        return CUBLAS_STATUS_NOT_SUPPORTED;
+        return emu_products.breaks_with;
+    static const char code[EMU_ALGORITHMS] = {0}; /* stands for that of each algorithm */
+    if (emu_load(stream, &code[id]) != cudaSuccess)
+        return CUBLAS_STATUS_EXECUTION_FAILED;
     const product given = {*p.op,
                            {*p.of[0], *p.of[1], *p.of[2], *p.of[3]},
                            A,

@@ -3,8 +3,7 @@
  * block runs on one OS thread; its threads are fibers that change places only at barriers and warp collectives, so that a
  * missing barrier is a wrong answer in a fixed order and not a race; EMU_REVERSE=1 takes the opposite order. Blocks run one
  * after another, the last first with EMU_REVERSE: kernels that wait for other blocks cannot run here. Shared memory is poisoned
- * with NaNs before each block. A kernel is put on its stream: runtime.cc runs it at once, or keeps it while the stream is
- * recorded. */
+ * with NaNs before each block. A kernel is put on its stream: runtime.cc refuses what a GPU refuses, and says when it runs. */
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -21,6 +20,8 @@
 #include <algorithm>
 #include <functional>
 #include <vector>
+
+#include "emu_stream.h"
 
 #undef __global__
 #undef __device__
@@ -39,9 +40,6 @@
 #define __align__(n) alignas(n)
 #define __restrict__ __restrict
 #define warpSize 32
-
-/* Puts work on a stream, in its order (runtime.cc). */
-cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> work);
 
 namespace emu
 {
@@ -64,6 +62,7 @@ inline ucontext_t beginning;
 inline jmp_buf scheduler;
 inline int current;
 inline std::function<void()> body;
+inline bool waited; /* some thread of the block for the kernel before this one */
 inline std::vector<char> dynamic_shared;
 inline unsigned char slots[WARPS_MAX][32][16]; /* what each lane shows the others of its warp */
 
@@ -216,7 +215,8 @@ inline uint3 blockIdx;
 
 namespace emu
 {
-inline void run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel)
+/* A kernel that may follow and does not wait might end before the one before it, and all after it would begin too early. */
+inline void run_grid(dim3 grid, dim3 block, size_t shared, bool follows, const std::function<void()> &kernel)
 {
     bool reverse = getenv("EMU_REVERSE") != nullptr;
     unsigned blocks = grid.x * grid.y * grid.z;
@@ -231,33 +231,35 @@ inline void run_grid(dim3 grid, dim3 block, size_t shared, const std::function<v
     for (unsigned i = 0; i < blocks; i++) {
         unsigned at = reverse ? blocks - 1 - i : i;
         blockIdx = {at % grid.x, at / grid.x % grid.y, at / (grid.x * grid.y)};
+        waited = false;
         run_block(block, reverse);
+        if (follows && !waited) {
+            fprintf(stderr, "emu: a kernel may begin while the one before it runs, and does not wait for it\n");
+            abort();
+        }
     }
 }
 } // namespace emu
 
 #define EXTERN_SHARED(type, name) type *name = (type *)(((uintptr_t)emu::dynamic_shared.data() + 15) / 16 * 16)
 
-/* What a GPU refuses is refused here. */
 template <class... P, class... A>
-static cudaError_t launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared, bool follows, void (*kernel)(P...),
-                          A... args)
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...), A &&...args)
 {
-    unsigned threads = block.x * block.y * block.z;
+    dim3 grid = config->gridDim, block = config->blockDim;
+    size_t shared = config->dynamicSmemBytes;
+    bool follows = false;
 
-    (void)follows;
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 || threads == 0 || threads > 1024 ||
-        shared > (size_t)(99 << 10))
-        return cudaErrorInvalidConfiguration;
-    return emu_enqueue(stream, [=] { emu::run_grid(grid, block, shared, [=] { kernel(static_cast<P>(args)...); }); });
+    for (unsigned i = 0; i < config->numAttrs; i++)
+        follows |= config->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                   config->attrs[i].val.programmaticStreamSerializationAllowed;
+    return emu_launch(config, (const void *)kernel,
+                      [=] { emu::run_grid(grid, block, shared, follows, [=] { kernel(static_cast<P>(args)...); }); });
 }
 
-static inline bool may_follow()
-{
-    return false;
-}
 inline void pdl_wait()
 {
+    emu::waited = true;
 }
 inline void pdl_let_next_begin()
 {

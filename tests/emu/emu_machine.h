@@ -16,8 +16,10 @@ struct emu_machine {
     int major, minor; /* compute capability */
     size_t memory;    /* bytes of each device */
     bool apart;       /* memory of the device is work's alone: the host's access is a fault, as it is with a real one */
+    bool idle;        /* work is checked and then not done: for sizes that no CPU computes in a test's time */
     long given;       /* kernels, copies and sets that streams were given so far, a graph's at each of its launches */
     long failing;     /* of these the one that is refused, counted from 1; 0: none */
+    int trouble;      /* what every call that needs the driver answers, a cudaError_t; 0: it works */
 };
 extern struct emu_machine emu_machine;
 

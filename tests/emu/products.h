@@ -4,6 +4,8 @@
 #ifndef BENCH_EMU_PRODUCTS_H
 #define BENCH_EMU_PRODUCTS_H
 
+#include <cublasLt.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -11,8 +13,9 @@ extern "C" {
 enum { EMU_ALGORITHMS = 3, EMU_ALGORITHM_1_ROWS = 8, EMU_ALGORITHM_2_ROWS = 16 };
 
 struct emu_products {
-    int fastest;  /* the algorithm that all others are slower than; -1: all are alike */
-    int broken;   /* one that is offered and then refuses to run; -1: none */
+    int fastest; /* the algorithm that all others are slower than; -1: all are alike */
+    int broken;  /* one that is offered and then refuses to run; -1: none */
+    cublasStatus_t breaks_with;
     long asked;   /* calls of the heuristic so far */
     long checked; /* calls of the check whether an algorithm can do a product */
     int last;     /* the algorithm of the product that a stream was given last */

@@ -8,25 +8,32 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <limits.h>
 #include <map>
+#include <set>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <vector>
 
 #include "emu_machine.h"
+#include "emu_stream.h"
 
-cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> work);
-
-struct emu_machine emu_machine = {13000, 1, 9, 0, (size_t)1 << 30, false, 0, 0};
+struct emu_machine emu_machine = {13000, 1, 9, 0, (size_t)1 << 30, false, false, 0, 0, cudaSuccess};
 
 using work = std::function<void()>;
 
+/* Of a graph. */
+struct node {
+    work run;
+    const void *kernel; /* NULL: it is none */
+    size_t shared;
+};
 struct CUgraph_st {
-    std::deque<work> nodes;
+    std::deque<node> nodes;
 };
 struct CUgraphExec_st {
-    std::deque<work> nodes;
+    std::deque<node> nodes;
 };
 struct CUstream_st {
     std::deque<work> waiting;
@@ -42,6 +49,7 @@ namespace
 {
 
 enum { PAGE = 4096, ALIGNMENT = 256, POISON = 0xff };
+enum { SHARED_DEFAULT = 48 << 10, SHARED_ALLOWED = 99 << 10, THREADS_MOST = 1024, GRID_MOST = 65535, BLOCK_Z_MOST = 64 };
 
 struct block {
     char *mapping;
@@ -50,6 +58,8 @@ struct block {
 
 std::map<char *, block> blocks; /* device memory, by its first byte */
 std::map<void *, size_t> pinned;
+std::map<const void *, size_t> allowed; /* to a kernel: dynamic shared memory, where it was asked for */
+std::set<const void *> loaded;          /* code that has run */
 std::vector<CUstream_st *> streams;
 size_t used;
 int current_device, recordings;
@@ -71,8 +81,10 @@ void protect(int protection)
 /* Device memory is open while work runs. */
 void run(std::deque<work> &all)
 {
-    if (all.empty())
+    if (all.empty() || emu_machine.idle) {
+        all.clear();
         return;
+    }
     if (emu_machine.apart)
         protect(PROT_READ | PROT_WRITE);
     while (!all.empty()) {
@@ -97,16 +109,33 @@ void drain_all()
 }
 
 /* Puts work in its place; the default stream has none to wait in. */
-void give(CUstream_st *s, work w)
+void give(CUstream_st *s, node n)
 {
     if (s && s->recorded)
-        s->recorded->nodes.push_back(std::move(w));
+        s->recorded->nodes.push_back(std::move(n));
     else if (s)
-        s->waiting.push_back(std::move(w));
+        s->waiting.push_back(std::move(n.run));
     else {
-        std::deque<work> now = {std::move(w)};
+        std::deque<work> now = {std::move(n.run)};
         run(now);
     }
+}
+
+size_t shared_of(const void *kernel)
+{
+    const auto at = allowed.find(kernel);
+
+    return at == allowed.end() ? (size_t)SHARED_DEFAULT : at->second;
+}
+
+cudaError_t check_shape(const cudaLaunchConfig_t *c)
+{
+    const dim3 g = c->gridDim, b = c->blockDim;
+
+    if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > INT_MAX || g.y > GRID_MOST || g.z > GRID_MOST)
+        return cudaErrorInvalidConfiguration;
+    const size_t threads = (size_t)b.x * b.y * b.z;
+    return threads == 0 || threads > THREADS_MOST || b.z > BLOCK_Z_MOST ? cudaErrorInvalidConfiguration : cudaSuccess;
 }
 
 bool recording(const CUstream_st *s)
@@ -145,6 +174,8 @@ bool fits(const void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 
 cudaError_t driver_state()
 {
+    if (emu_machine.trouble != cudaSuccess)
+        return (cudaError_t)emu_machine.trouble;
     if (emu_machine.driver < CUDART_VERSION / 1000 * 1000)
         return cudaErrorInsufficientDriver;
     return emu_machine.devices > 0 ? cudaSuccess : cudaErrorNoDevice;
@@ -152,12 +183,41 @@ cudaError_t driver_state()
 
 } // namespace
 
-cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> w)
+static cudaError_t put(cudaStream_t stream, node n)
 {
     cudaError_t code = count(stream, 1);
     if (code == cudaSuccess)
-        give(stream, std::move(w));
+        give(stream, std::move(n));
     return say(code);
+}
+
+cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> w)
+{
+    return put(stream, {std::move(w), NULL, 0});
+}
+
+bool emu_on_device(const void *p, size_t bytes)
+{
+    return on_device(p, bytes);
+}
+
+cudaError_t emu_load(cudaStream_t stream, const void *code)
+{
+    if (recording(stream) && loaded.count(code) == 0)
+        return say(cudaErrorStreamCaptureUnsupported);
+    loaded.insert(code);
+    return cudaSuccess;
+}
+
+cudaError_t emu_launch(const cudaLaunchConfig_t *c, const void *kernel, std::function<void()> w)
+{
+    cudaError_t code = check_shape(c);
+
+    if (code == cudaSuccess && c->dynamicSmemBytes > shared_of(kernel))
+        code = cudaErrorInvalidValue;
+    if (code == cudaSuccess)
+        code = emu_load(c->stream, kernel);
+    return code == cudaSuccess ? put(c->stream, {std::move(w), kernel, c->dynamicSmemBytes}) : say(code);
 }
 
 extern "C" {
@@ -226,7 +286,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
     p->multiProcessorCount = 4;
     p->l2CacheSize = 1 << 20;
     p->sharedMemPerMultiprocessor = 100 << 10;
-    p->sharedMemPerBlockOptin = 99 << 10;
+    p->sharedMemPerBlockOptin = SHARED_ALLOWED;
     return cudaSuccess;
 }
 
@@ -311,6 +371,10 @@ const char *cudaGetErrorString(cudaError_t code)
         return "invalid argument";
     case cudaErrorLaunchFailure:
         return "unspecified launch failure";
+    case cudaErrorSystemNotReady:
+        return "system not yet initialized";
+    case cudaErrorUnknown:
+        return "unknown error";
     default:
         return "an error of the emulated runtime";
     }
@@ -333,12 +397,15 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
         return cudaSuccess;
     if (room > emu_machine.memory - used)
         return say(cudaErrorMemoryAllocation);
-    b.mapping = (char *)mmap(NULL, b.mapped + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    b.mapping = (char *)mmap(NULL, b.mapped + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b.mapping == MAP_FAILED)
         return say(cudaErrorMemoryAllocation);
-    memset(b.mapping, POISON, b.mapped);
-    mprotect(b.mapping, b.mapped, emu_machine.apart ? PROT_NONE : PROT_READ | PROT_WRITE);
-    mprotect(b.mapping + b.mapped, PAGE, PROT_NONE);
+    if (!emu_machine.idle) {
+        mprotect(b.mapping, b.mapped, PROT_READ | PROT_WRITE);
+        memset(b.mapping, POISON, b.mapped);
+    }
+    if (emu_machine.apart)
+        mprotect(b.mapping, b.mapped, PROT_NONE);
     *p = b.mapping + (b.mapped - room);
     blocks[(char *)*p] = b;
     used += room;
@@ -505,6 +572,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
 {
     cudaError_t code = count(s, (long)exec->nodes.size());
     for (size_t i = 0; code == cudaSuccess && i < exec->nodes.size(); i++)
+        if (exec->nodes[i].kernel && exec->nodes[i].shared > shared_of(exec->nodes[i].kernel))
+            code = cudaErrorInvalidValue;
+    for (size_t i = 0; code == cudaSuccess && i < exec->nodes.size(); i++)
         give(s, exec->nodes[i]);
     return say(code);
 }
@@ -546,10 +616,11 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
     e->stream = s;
     e->happened = false;
-    give(s, [e] {
-        e->when = std::chrono::steady_clock::now();
-        e->happened = true;
-    });
+    give(s, {[e] {
+                 e->when = std::chrono::steady_clock::now();
+                 e->happened = true;
+             },
+             NULL, 0});
     return cudaSuccess;
 }
 
@@ -570,6 +641,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t e, unsigned)
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
+    if (emu_machine.idle)
+        *ms = 0;
+    if (emu_machine.idle)
+        return cudaSuccess;
     if (!from->happened || !to->happened)
         return say(cudaErrorNotReady);
     *ms = std::chrono::duration<float, std::milli>(to->when - from->when).count();
@@ -579,8 +654,12 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 /* --- kernels ----------------------------------------------------------------------------------------------------------------
  */
 
-cudaError_t cudaFuncSetAttribute(const void *, enum cudaFuncAttribute, int)
+/* The bound of what the kernel may be launched with, in graphs that are there already too. */
+cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
 {
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > SHARED_ALLOWED)
+        return say(cudaErrorInvalidValue);
+    allowed[kernel] = (size_t)value;
     return cudaSuccess;
 }
 

@@ -22,8 +22,8 @@ extern "C" {
 #endif
 
 enum {
-    DECODE_ROWS_MAX = 8,   /* rows that the fused kernels of a decode step compute at a time; more go through matmul.h */
-    GPU_CHOSEN_MAX = 4096, /* sequences of a pass at most */
+    DECODE_ROWS_MAX = 8,       /* rows that the fused kernels of a decode step compute at a time; more go through matmul.h */
+    GPU_SEQUENCES_MAX = 65535, /* of a pass: they are the second dimension of attention's grids */
 };
 
 /* Where a sequence stands: on the device, so that one recorded graph replays every step. Written by the host before a pass that

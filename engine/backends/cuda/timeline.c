@@ -70,8 +70,12 @@ static int take_scratch(struct cuda *g, struct timeline *t, const struct pass *p
 int cuda_reserve(struct backend *b, const struct pass *largest, struct err *e)
 {
     struct cuda *g = (struct cuda *)b;
-    struct timeline *t = calloc(1, sizeof *t);
 
+    if (largest->batch > GPU_SEQUENCES_MAX)
+        return err_set(e, ERR_USAGE,
+                       "backend cuda: %d sequences at a time, %d are the most; take a smaller batch or fewer beams",
+                       largest->batch, GPU_SEQUENCES_MAX);
+    struct timeline *t = calloc(1, sizeof *t);
     if (!t)
         return err_set(e, ERR_MEMORY, "backend cuda: out of memory");
     t->x = largest->x;
