@@ -2,34 +2,9 @@
  * The table that the program asks the plug-in for, and what CUDA says of the GPUs that it sees. */
 #include "cuda_probes.h"
 
-#include <cuda_runtime_api.h>
 #include <stdio.h>
 
-/* 0, or why CUDA cannot be used at all. The runtime says of a driver that is not there that it is too old. */
-static int refused(cudaError_t code, struct err *e)
-{
-    int driver = 0;
-
-    (void)cudaGetLastError();
-    (void)cudaDriverGetVersion(&driver);
-    if (code == cudaSuccess)
-        return 0;
-    if (code == cudaErrorNoDevice)
-        return err_set(e, ERR_ABSENT, "CUDA sees no GPU; see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set");
-    if (code == cudaErrorInsufficientDriver && driver == 0)
-        return err_set(e, ERR_ABSENT, "there is no NVIDIA driver here; install one, in a container: docker run --gpus all ...");
-    if (code == cudaErrorInsufficientDriver)
-        return err_set(e, ERR_ABSENT, "the NVIDIA driver is of CUDA %d.%d, this program of %d.%d; install a newer driver",
-                       driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-    return err_set(e, ERR_ABSENT, "CUDA does not start: %s; nvidia-smi should work first", cudaGetErrorString(code));
-}
-
-static int count_devices(int *out, struct err *e)
-{
-    const cudaError_t code = cudaGetDeviceCount(out);
-
-    return refused(code == cudaSuccess && *out == 0 ? cudaErrorNoDevice : code, e);
-}
+#include "cuda_start.h"
 
 static uint64_t attribute(int device, enum cudaDeviceAttr what)
 {
@@ -41,13 +16,13 @@ static uint64_t attribute(int device, enum cudaDeviceAttr what)
 static int describe(int device, struct gpu_facts *out, struct err *e)
 {
     struct cudaDeviceProp p;
-    int n = 0, code = count_devices(&n, e);
+    int n = 0, code = cuda_count_devices(&n, e);
 
     if (code < 0)
         return code;
     if (device < 0 || device >= n)
         return err_set(e, ERR_ABSENT, "there is no GPU %d; CUDA sees %d, from 0", device, n);
-    if ((code = refused(cudaGetDeviceProperties(&p, device), e)) < 0)
+    if ((code = cuda_start(cudaGetDeviceProperties(&p, device), e)) < 0)
         return code;
     *out = (struct gpu_facts){
         .major = p.major,
@@ -60,11 +35,11 @@ static int describe(int device, struct gpu_facts *out, struct err *e)
     snprintf(out->name, sizeof out->name, "%s", p.name);
     (void)cudaRuntimeGetVersion(&out->runtime_version);
     (void)cudaDriverGetVersion(&out->driver_version);
-    return refused(cudaDeviceGetPCIBusId(out->pci, sizeof out->pci, device), e);
+    return cuda_start(cudaDeviceGetPCIBusId(out->pci, sizeof out->pci, device), e);
 }
 
 const struct gpu_plugin bench_cuda_probes = {
-    .count = count_devices,
+    .count = cuda_count_devices,
     .facts = describe,
     .counters_allowed = cuda_counters_allowed,
     .cupti = &cuda_probe_cupti,

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cuda_probes.h"
@@ -67,14 +68,26 @@ static void each_way_to_have_no_gpu_has_its_sentence(void **state)
 
     (void)state;
     emu_machine.devices = 0;
-    assert_refused("CUDA sees no GPU; see nvidia-smi, and CUDA_VISIBLE_DEVICES if it is set");
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    assert_refused("CUDA sees no GPU; nvidia-smi should show one");
+    setenv("CUDA_VISIBLE_DEVICES", "7", 1);
+    assert_refused("CUDA sees no GPU; CUDA_VISIBLE_DEVICES is '7'");
+    unsetenv("CUDA_VISIBLE_DEVICES");
     emu_machine.devices = 1;
     emu_machine.driver = 11080;
-    snprintf(old, sizeof old, "the NVIDIA driver is of CUDA 11.8, this program of %d.%d; install a newer driver",
+    snprintf(old, sizeof old, "the NVIDIA driver supports CUDA 11.8, this build needs %d.%d; update the driver",
              CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     assert_refused(old);
     emu_machine.driver = 0;
     assert_refused("there is no NVIDIA driver here; install one, in a container: docker run --gpus all ...");
+    emu_machine.driver = 13000;
+    emu_machine.trouble = cudaErrorSystemNotReady;
+    assert_refused(
+        "CUDA does not start: system not yet initialized; GPUs on an NVSwitch need the service nvidia-fabricmanager, "
+        "here or on the virtual machine's host");
+    emu_machine.trouble = cudaErrorUnknown;
+    assert_refused("CUDA does not start: unknown error; nvidia-smi should work first, and /dev/nvidia-uvm be there (as root: "
+                   "nvidia-modprobe -u -c 0)");
 }
 
 static int keep_machine(void **state)

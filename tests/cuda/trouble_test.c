@@ -60,7 +60,7 @@ static void a_driver_without_a_gpu_says_what_hides_them(void **unused)
     (void)unused;
     emu_machine.devices = 0;
     setenv("CUDA_VISIBLE_DEVICES", "7", 1);
-    assert_not_opened(0, ERR_ABSENT, "shows no GPU; CUDA_VISIBLE_DEVICES is '7'");
+    assert_not_opened(0, ERR_ABSENT, "backend cuda: CUDA sees no GPU; CUDA_VISIBLE_DEVICES is '7'");
     unsetenv("CUDA_VISIBLE_DEVICES");
 }
 

@@ -1,44 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Which GPU, and why none: each way in which there can be none has its sentence. */
+ * Which GPU, and what it is. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cuda_host.h"
+#include "cuda_start.h"
 #include "text.h"
 
 enum { CAPABILITY_LEAST = 8 };
-
-static void version(char out[16], int number)
-{
-    snprintf(out, 16, "%d.%d", number / 1000, number % 1000 / 10);
-}
-
-/* The runtime says "insufficient" also where there is no driver at all. */
-static int count_devices(int *n, struct err *e)
-{
-    cudaError_t code = cudaGetDeviceCount(n);
-    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    char has[16], needs[16];
-    int driver = 0;
-
-    if (code == cudaSuccess && *n > 0)
-        return 0;
-    cudaGetLastError();
-    cudaDriverGetVersion(&driver);
-    version(has, driver);
-    version(needs, CUDART_VERSION);
-    if (code == cudaErrorInsufficientDriver && driver == 0)
-        return err_set(
-            e, ERR_ABSENT,
-            "backend cuda: there is no NVIDIA driver here; install one, or start the container with its GPUs (--gpus all)");
-    if (code == cudaErrorInsufficientDriver)
-        return err_set(e, ERR_ABSENT,
-                       "backend cuda: the NVIDIA driver supports CUDA %s, this build needs %s; update the driver", has, needs);
-    if (code == cudaSuccess || code == cudaErrorNoDevice)
-        return err_set(e, ERR_ABSENT, "backend cuda: the driver (CUDA %s) shows no GPU%s%s%s", has,
-                       visible ? "; CUDA_VISIBLE_DEVICES is '" : "", visible ? visible : "", visible ? "'" : "");
-    return err_set(e, ERR_ABSENT, "backend cuda: the driver (CUDA %s) does not start: %s", has, cudaGetErrorString(code));
-}
 
 static void describe(struct cuda *g, const struct cudaDeviceProp *p)
 {
@@ -46,19 +14,18 @@ static void describe(struct cuda *g, const struct cudaDeviceProp *p)
     int driver_version = 0;
 
     cudaDriverGetVersion(&driver_version);
-    version(driver, driver_version);
-    version(runtime, CUDART_VERSION);
     snprintf(g->about, sizeof g->about, "%s, compute capability %d.%d, %d SMs, %s; CUDA %s, driver %s", p->name, p->major,
-             p->minor, p->multiProcessorCount, text_bytes(memory, sizeof memory, (double)p->totalGlobalMem), runtime, driver);
+             p->minor, p->multiProcessorCount, text_bytes(memory, sizeof memory, (double)p->totalGlobalMem),
+             cuda_version_text(runtime, CUDART_VERSION), cuda_version_text(driver, driver_version));
 }
 
 int cuda_device_choose(struct cuda *g, int device, struct err *e)
 {
     struct cudaDeviceProp properties;
-    int devices, code = count_devices(&devices, e);
+    int devices, code = cuda_count_devices(&devices, e);
 
     if (code < 0)
-        return code;
+        return err_wrap(e, "backend cuda");
     if (device < 0 || device >= devices)
         return err_set(e, ERR_USAGE, "--device %d: there %s %d GPU%s here, numbered from 0", device,
                        devices == 1 ? "is" : "are", devices, devices == 1 ? "" : "s");
