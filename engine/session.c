@@ -290,10 +290,10 @@ static const float *last_logits(struct session *s)
     size_t vocab = (size_t)s->model->config.vocab;
     float *copy = s->room[ROOM_LOGITS_COPY].data;
 
-    for (int r = 0; r < s->rows; r++) {
-        size_t row = s->args.all_logits ? pass_last_row(&s->pass, r) : (size_t)r;
-        b->ops->get(b, copy + (size_t)r * vocab, s->pass.logits + row * vocab, vocab * sizeof(float));
-    }
+    if (!s->args.all_logits)
+        b->ops->get(b, copy, s->pass.logits, (size_t)s->rows * vocab * sizeof(float)); /* at once: each waits for a device */
+    for (int r = 0; s->args.all_logits && r < s->rows; r++)
+        b->ops->get(b, copy + (size_t)r * vocab, s->pass.logits + pass_last_row(&s->pass, r) * vocab, vocab * sizeof(float));
     return copy;
 }
 
