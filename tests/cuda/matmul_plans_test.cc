@@ -11,6 +11,7 @@ static int be_usual(void **)
 {
     machine = emu_machine;
     emu_products.fastest = emu_products.broken = -1;
+    emu_products.breaks_with = CUBLAS_STATUS_NOT_SUPPORTED;
     return 0;
 }
 
@@ -121,21 +122,45 @@ static void a_later_decision_replaces_what_the_heuristic_said(void **)
 static void more_numbers_of_rows_than_are_remembered_stay_right(void **)
 {
     products p;
-    product_room room(usual, 50);
+    product_room room(usual, 300);
 
-    room.prepare(p, 50);
+    room.prepare(p, 300);
     for (int round = 0; round < 2; round++)
-        for (int rows = 1; rows <= 50; rows++)
+        for (int rows : {44, 300, 7, 263})
             room.run_and_check(p, rows);
+}
+
+static void a_text_that_grows_token_by_token_is_planned_once(void **)
+{
+    enum { FIRST = 13, LAST = 140 };
+    products p;
+    product_room room(usual, LAST);
+
+    room.prepare(p, LAST);
+    for (int rows = FIRST; rows <= LAST; rows++)
+        room.run_and_check(p, rows);
     long checked = emu_products.checked;
-    for (int rows = 50; rows > 40; rows--)
+    for (int rows = FIRST; rows <= LAST; rows++)
         room.run_and_check(p, rows);
     assert_int_equal(emu_products.checked, checked);
+}
+
+/* 8192 rows stand for all above. */
+static void products_of_many_rows_are_not_timed_for_each_power_of_two(void **)
+{
+    products p;
+    product_room room({8, 8, DTYPE_BF16, DTYPE_F32, false, false}, 1 << 17, 16);
+
+    room.prepare(p, 1 << 13);
+    long asked = emu_products.asked;
+    room.prepare(p, 1 << 17);
+    assert_int_equal(emu_products.asked, asked);
 }
 
 static void an_algorithm_that_is_offered_and_does_not_run_is_passed_over(void **)
 {
     for (int broken = 0; broken < 3; broken++) {
+        emu_products.breaks_with = broken == 1 ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_NOT_SUPPORTED;
         products p;
         product_room room(usual, 16);
         struct matmul *m = p.m;
@@ -244,7 +269,7 @@ static void a_device_that_fails_while_timing_is_an_error_and_leaves_nothing(void
         products p;
         product_room room(usual, 8);
         struct err e = {};
-        emu_machine.failing = emu_machine.given + 20;
+        emu_machine.failing = emu_machine.given + 10;
         assert_int_equal(room.prepare(p, 8, &e), ERR_IO);
         assert_non_null(strstr(e.text, "CUBLAS_STATUS_EXECUTION_FAILED"));
         emu_machine.failing = 0;
@@ -265,6 +290,8 @@ int main(void)
         TEST(rows_that_the_decided_algorithm_cannot_do_get_the_heuristics_first),
         TEST(a_later_decision_replaces_what_the_heuristic_said),
         TEST(more_numbers_of_rows_than_are_remembered_stay_right),
+        TEST(a_text_that_grows_token_by_token_is_planned_once),
+        TEST(products_of_many_rows_are_not_timed_for_each_power_of_two),
         TEST(an_algorithm_that_is_offered_and_does_not_run_is_passed_over),
         TEST(a_product_that_nothing_computes_is_refused_in_a_sentence),
         TEST(an_unknown_product_can_be_recorded),

@@ -10,16 +10,17 @@
 #include <stdlib.h>
 
 enum {
-    POWERS = 31,
-    SHAPES = 16,          /* numbers of rows that a product remembers */
+    POWERS = 14,          /* to 8192 rows: more rows are more rounds of the same tiles, and take as long to time */
+    SHAPES = 256,         /* places for numbers of rows that a product remembers, each at its remainder */
     CANDIDATES = 8,       /* algorithms that are timed */
     ROUNDS = 4,           /* of all candidates, the first to warm up; taken in turns, so that clocks change for all alike */
-    RUNS = 3,             /* in a round */
+    RUNS = 3,             /* in a round, of what is short */
     WORKSPACE = 32 << 20, /* what NVIDIA recommends for Hopper; less is enough elsewhere */
     ALIGNMENT = 16,       /* bytes, of what callers pass */
     REDUCTIONS = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, /* parts of sums stay float32 */
 };
 static const float better = 0.98f; /* of the best time so far: between equals the heuristic's order decides, not noise */
+static const float long_ms = 1;    /* of a run that is timed well by itself */
 
 /* What plans depend on besides rows. */
 struct kind {
@@ -43,7 +44,6 @@ struct product {
     bool decided[POWERS];
     cublasLtMatmulAlgo_t decision[POWERS];
     struct shape shape[SHAPES];
-    int oldest; /* of the shapes: the next to go */
 };
 
 struct matmul {
@@ -280,12 +280,11 @@ static cublasStatus_t choose(struct matmul *m, const struct product *p, struct s
 
 static int find_shape(struct shape **out, struct matmul *m, struct product *p, int rows, struct err *e)
 {
-    for (int i = 0; rows > 0 && i < SHAPES; i++)
-        if (p->shape[i].rows == rows) {
-            *out = &p->shape[i];
-            return 0;
-        }
-    struct shape *s = &p->shape[p->oldest];
+    struct shape *s = &p->shape[(unsigned)rows % SHAPES];
+
+    *out = s;
+    if (rows > 0 && s->rows == rows)
+        return 0;
     forget_shape(s);
     cublasStatus_t status = make_shape(s, &p->kind, rows);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -294,8 +293,6 @@ static int find_shape(struct shape **out, struct matmul *m, struct product *p, i
         forget_shape(s);
         return check_product(status, &p->kind, rows, e);
     }
-    p->oldest = (p->oldest + 1) % SHAPES;
-    *out = s;
     return 0;
 }
 
@@ -316,16 +313,23 @@ int matmul_run(struct matmul *m, const struct matrix *w, const void *x, int rows
 /* --- timing ------------------------------------------------------------------------------------------------------------------
  */
 
-/* Milliseconds of one round; negative where the algorithm cannot be run after all. */
-static int time_round(float *ms, struct matmul *m, const struct product *p, const struct shape *s,
-                      const cublasLtMatmulAlgo_t *algorithm, const struct operands *o, struct err *e)
+/* What is the device's trouble, not that of one algorithm: the library offers some that it does not run after all. */
+static bool is_trouble(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_ALLOC_FAILED ||
+           status == CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+/* Milliseconds of a run; negative where the algorithm cannot be run. */
+static int time_runs(float *ms, struct matmul *m, const struct product *p, const struct shape *s,
+                     const cublasLtMatmulAlgo_t *algorithm, int runs, const struct operands *o, struct err *e)
 {
     int code = check_cuda(cudaEventRecord(m->begin, m->stream), "timing a product", e);
 
     *ms = -1;
-    for (int i = 0; code == 0 && i < RUNS; i++) {
+    for (int i = 0; code == 0 && i < runs; i++) {
         cublasStatus_t status = compute(m, p, s, algorithm, o);
-        if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)
+        if (status != CUBLAS_STATUS_SUCCESS && !is_trouble(status))
             return 0;
         code = check_product(status, &p->kind, s->rows, e);
     }
@@ -333,7 +337,10 @@ static int time_round(float *ms, struct matmul *m, const struct product *p, cons
         code = check_cuda(cudaEventRecord(m->end, m->stream), "timing a product", e);
     if (code == 0)
         code = check_cuda(cudaEventSynchronize(m->end), "timing a product", e);
-    return code < 0 ? code : check_cuda(cudaEventElapsedTime(ms, m->begin, m->end), "timing a product", e);
+    if (code == 0)
+        code = check_cuda(cudaEventElapsedTime(ms, m->begin, m->end), "timing a product", e);
+    *ms /= (float)runs;
+    return code;
 }
 
 /* Index of the fastest of n, or -1 where none can be run. */
@@ -345,8 +352,9 @@ static int time_all(int *fastest, struct matmul *m, const struct product *p, con
 
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < n; i++) {
+            const int runs = round < 2 || least[i] > long_ms ? 1 : RUNS;
             float ms = -1;
-            int code = refused[i] ? 0 : time_round(&ms, m, p, s, &algorithms[i], o, e);
+            int code = refused[i] ? 0 : time_runs(&ms, m, p, s, &algorithms[i], runs, o, e);
             if (code < 0)
                 return code;
             refused[i] |= ms < 0;

@@ -2,7 +2,7 @@
  * Products with weights for many rows: y[rows][w.rows] = x[rows][w.cols] W^T through cublasLt, W row-major as model.h has it.
  * Inputs x in the weights' dtype; sums in float32. Which of cublasLt's algorithms runs is decided by timing the heuristic's
  * candidates on the real weights, outside the measured path, for powers of two of rows; a run then takes that of its next
- * larger power. One object a device and stream. */
+ * larger power, or of the largest. One object a device and stream. */
 #ifndef BENCH_CUDA_MATMUL_H
 #define BENCH_CUDA_MATMUL_H
 
