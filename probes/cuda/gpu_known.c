@@ -3,12 +3,12 @@
  * left for the next; products are of a size that every tile divides, so that nothing is computed for padding. */
 #include "gpu_known.h"
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <stdlib.h>
 
 #include "gpu_known_kernels.h"
 #include "gpu_roof_kernels.h"
+#include "square_product.h"
 
 enum {
     WORKS = 8,
@@ -24,10 +24,8 @@ enum {
 static const size_t stream_least = (size_t)256 << 20, stream_most = (size_t)1 << 30;
 static const struct gpu_spread spread = {.in_flight = 8, .threads = KNOWN_THREADS, .blocks = 0};
 
-/* A product of two square matrices of this type, summed in float32. */
 struct product {
-    cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t in, out;
+    struct square_product shape;
     cublasLtMatmulHeuristicResult_t chosen;
 };
 
@@ -114,11 +112,9 @@ static int run_mma_bf16(struct gpu_known *k, struct err *e)
 /* Both factors are the same memory: only how much is computed matters. */
 static int run_product(struct gpu_known *k, const struct product *p, struct err *e)
 {
-    const float one = 1, zero = 0;
+    const struct square_operands o = {k->from, k->from, k->to, k->workspace, k->workspace_bytes};
 
-    return check_lt(cublasLtMatmul(k->lt, p->desc, &one, k->from, p->in, k->from, p->in, &zero, k->to, p->out, k->to, p->out,
-                                   &p->chosen.algo, k->workspace, k->workspace_bytes, k->stream),
-                    "product", e);
+    return check_lt(square_product_run(&p->shape, k->lt, &p->chosen.algo, &o, k->stream), "product", e);
 }
 
 static int run_product_f16(struct gpu_known *k, struct err *e)
@@ -186,26 +182,15 @@ static int record(struct gpu_known *k, int i, struct err *e)
     return code;
 }
 
+/* The heuristic's first algorithm. */
 static int make_product(struct gpu_known *k, struct product *p, cudaDataType_t type, struct err *e)
 {
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    const uint64_t side = (uint64_t)k->side, most = k->workspace_bytes;
-    cublasLtMatmulPreference_t preference = NULL;
-    int found = 0;
-    cublasStatus_t r;
+    int found;
+    cublasStatus_t r = square_product_init(&p->shape, type, CUBLAS_COMPUTE_32F, k->side);
 
-    if ((r = cublasLtMatmulDescCreate(&p->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F)) == CUBLAS_STATUS_SUCCESS &&
-        (r = cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed)) ==
-            CUBLAS_STATUS_SUCCESS &&
-        (r = cublasLtMatrixLayoutCreate(&p->in, type, side, side, (int64_t)side)) == CUBLAS_STATUS_SUCCESS &&
-        (r = cublasLtMatrixLayoutCreate(&p->out, type, side, side, (int64_t)side)) == CUBLAS_STATUS_SUCCESS &&
-        (r = cublasLtMatmulPreferenceCreate(&preference)) == CUBLAS_STATUS_SUCCESS &&
-        (r = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most)) ==
-            CUBLAS_STATUS_SUCCESS)
-        r = cublasLtMatmulAlgoGetHeuristic(k->lt, p->desc, p->in, p->in, p->out, p->out, preference, 1, &p->chosen, &found);
-    if (preference)
-        cublasLtMatmulPreferenceDestroy(preference);
-    return check_lt(r == CUBLAS_STATUS_SUCCESS && found < 1 ? CUBLAS_STATUS_NOT_SUPPORTED : r, "product", e);
+    if (r == CUBLAS_STATUS_SUCCESS)
+        r = square_product_ask(&p->shape, k->lt, k->workspace_bytes, &p->chosen, 1, &found);
+    return check_lt(r, "product", e);
 }
 
 static size_t clamp(size_t v, size_t least, size_t most)
@@ -259,16 +244,6 @@ static int prepare(struct gpu_known *k, int device, struct err *e)
     return 0;
 }
 
-static void drop_product(struct product *p)
-{
-    if (p->out)
-        cublasLtMatrixLayoutDestroy(p->out);
-    if (p->in)
-        cublasLtMatrixLayoutDestroy(p->in);
-    if (p->desc)
-        cublasLtMatmulDescDestroy(p->desc);
-}
-
 void gpu_known_close(struct gpu_known *k)
 {
     if (!k)
@@ -276,8 +251,8 @@ void gpu_known_close(struct gpu_known *k)
     for (int i = 0; i < WORKS; i++)
         if (k->graph[i])
             cudaGraphExecDestroy(k->graph[i]);
-    drop_product(&k->bf16);
-    drop_product(&k->f16);
+    square_product_free(&k->bf16.shape);
+    square_product_free(&k->f16.shape);
     if (k->lt)
         cublasLtDestroy(k->lt);
     cudaFree(k->workspace);

@@ -4,23 +4,15 @@
 #ifndef BENCH_GPU_ROOF_WAYS_H
 #define BENCH_GPU_ROOF_WAYS_H
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 #include "err.h"
 #include "gpu_roof_kernels.h"
+#include "square_product.h"
 
 enum { GPU_WAYS_MAX = 8, GPU_PRODUCTS_MAX = 2 };
 
 struct gpu_roofs;
-
-/* Square matrices of one size and arithmetic, as cublasLt is told of them. */
-struct gpu_product {
-    cublasLtMatmulDesc_t operation;
-    cublasLtMatrixLayout_t layout; /* of all three */
-    int rows;
-    size_t bytes; /* of one */
-};
 
 struct gpu_way {
     int (*run)(struct gpu_roofs *r, const struct gpu_way *w, struct err *e); /* enqueues the work once */
@@ -33,7 +25,7 @@ struct gpu_way {
     size_t bytes;
     int passes;
     bool follows;
-    const struct gpu_product *product;
+    const struct square_product *product;
     cublasLtMatmulAlgo_t algorithm;
 };
 
@@ -48,7 +40,7 @@ struct gpu_roofs {
     char *memory;
     size_t bytes;
     cudaGraphExec_t graph[GPU_WAYS_MAX]; /* of the ways that replay one */
-    struct gpu_product product[GPU_PRODUCTS_MAX];
+    struct square_product product[GPU_PRODUCTS_MAX];
     struct gpu_way way[GPU_WAYS_MAX];
     int ways;
 };
