@@ -49,7 +49,7 @@ int forward(struct backend *b, const struct pass *p, const struct engine_hooks *
 {
     bool hooked = hooks && (hooks->op_begin || hooks->op_end);
     bool handed_over = b->ops->launches && !p->parts; /* times around ops would be those of calls, not of work */
-    struct walk w = {.backend = b, .pass = p, .hooks = hooked && !handed_over ? hooks : NULL};
+    struct walk w = {.backend = b, .pass = p, .hooks = handed_over ? b->ops->marks : hooked ? hooks : NULL};
 
     if (b->ops->together && !p->parts)
         b->ops->together(b, p, walk_ops, &w);

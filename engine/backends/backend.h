@@ -94,6 +94,8 @@ struct backend_ops {
     void (*choose)(struct backend *b, const struct pass *p);               /* chosen = argmax of each last position */
     int (*sync)(struct backend *b, struct err *e);                         /* waits; the first failure since the last sync */
     int (*launches)(const struct backend *b); /* that the last pass gave to the device; NULL: there is no device */
+    /* Called around the ops that are handed to a device, whose time nobody can take so; NULL: nothing is. */
+    const struct engine_hooks *marks;
     /* Sequence i goes on with the first `length` positions of sequence parent[i]; p->kv.spare is free to use. For beams. */
     void (*reorder)(struct backend *b, const struct pass *p, const int32_t *parent, int length);
 };

@@ -70,6 +70,7 @@ const struct backend_ops bench_cuda_backend = {
     .arithmetic = cuda_arithmetic,
     .attention_arithmetic = cuda_arithmetic, /* in the cache's */
     .describe = cuda_describe,
+    .marks = &cuda_ranges,
     .together = cuda_together,
     .record = cuda_record,
     .reserve = cuda_reserve,

@@ -35,7 +35,7 @@ struct cuda {
     void *weights; /* all of the model's in one block */
     struct timeline *timelines, *now;
     const struct pass *pass; /* given, but not waited for: with `now` */
-    bool recording;
+    bool recording, in_range;
     int launches;       /* of the last pass */
     struct err failure; /* the first since the last sync; code 0: none */
 };
@@ -65,6 +65,11 @@ int cuda_launches(const struct backend *b);
 /* graph.c */
 int cuda_record(struct backend *b, const struct pass *step, void (*pass)(void *ctx, int worker), void *ctx, struct err *e);
 void cuda_together(struct backend *b, const struct pass *p, void (*pass)(void *ctx, int worker), void *ctx);
+
+/* ranges.c */
+extern const struct engine_hooks cuda_ranges; /* around ops */
+void cuda_range_begin(struct cuda *g, const struct pass *p);
+void cuda_range_end(struct cuda *g); /* of the pass, if it has one */
 
 /* ops.c */
 void cuda_embed(struct backend *b, const struct pass *p);

@@ -61,6 +61,7 @@ void cuda_together(struct backend *b, const struct pass *p, void (*pass)(void *c
     struct cuda *g = (struct cuda *)b;
     const struct timeline *t = cuda_timeline(g, p);
 
+    cuda_range_begin(g, p);
     if (!t || !is_recorded(t, p)) {
         pass(ctx, 0);
         return;

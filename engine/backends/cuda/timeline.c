@@ -184,6 +184,7 @@ int cuda_sync(struct backend *b, struct err *e)
     else if (p && p->chosen)
         take_choice(g->now, p);
     g->pass = NULL;
+    cuda_range_end(g);
     return cuda_tell(g, e);
 }
 
