@@ -6,6 +6,14 @@
 
 #include <functional>
 
+enum { EMU_SHARED_MOST = 99 << 10 /* dynamic, of a block */ };
+
+/* Notes the code as the last error, unless it is none, and gives it back. */
+cudaError_t emu_say(cudaError_t code);
+
+/* What calls that need the driver answer. */
+cudaError_t emu_driver_state();
+
 /* Puts work on a stream, in its order. */
 cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> work);
 

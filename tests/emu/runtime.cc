@@ -19,8 +19,6 @@
 #include "emu_machine.h"
 #include "emu_stream.h"
 
-struct emu_machine emu_machine = {13000, 1, 9, 0, (size_t)1 << 30, false, false, 0, 0, cudaSuccess};
-
 using work = std::function<void()>;
 
 /* Of a graph. */
@@ -49,7 +47,7 @@ namespace
 {
 
 enum { PAGE = 4096, ALIGNMENT = 256, POISON = 0xff };
-enum { SHARED_DEFAULT = 48 << 10, SHARED_ALLOWED = 99 << 10, THREADS_MOST = 1024, GRID_MOST = 65535, BLOCK_Z_MOST = 64 };
+enum { SHARED_DEFAULT = 48 << 10, THREADS_MOST = 1024, GRID_MOST = 65535, BLOCK_Z_MOST = 64 };
 
 struct block {
     char *mapping;
@@ -62,15 +60,7 @@ std::map<const void *, size_t> allowed; /* to a kernel: dynamic shared memory, w
 std::set<const void *> loaded;          /* code that has run */
 std::vector<CUstream_st *> streams;
 size_t used;
-int current_device, recordings;
-cudaError_t last = cudaSuccess;
-
-cudaError_t say(cudaError_t code)
-{
-    if (code != cudaSuccess)
-        last = code;
-    return code;
-}
+int recordings;
 
 void protect(int protection)
 {
@@ -172,15 +162,6 @@ bool fits(const void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
     return kind == cudaMemcpyDefault || (on_device(to, bytes) == to_device && on_device(from, bytes) == from_device);
 }
 
-cudaError_t driver_state()
-{
-    if (emu_machine.trouble != cudaSuccess)
-        return (cudaError_t)emu_machine.trouble;
-    if (emu_machine.driver < CUDART_VERSION / 1000 * 1000)
-        return cudaErrorInsufficientDriver;
-    return emu_machine.devices > 0 ? cudaSuccess : cudaErrorNoDevice;
-}
-
 } // namespace
 
 static cudaError_t put(cudaStream_t stream, node n)
@@ -188,7 +169,7 @@ static cudaError_t put(cudaStream_t stream, node n)
     cudaError_t code = count(stream, 1);
     if (code == cudaSuccess)
         give(stream, std::move(n));
-    return say(code);
+    return emu_say(code);
 }
 
 cudaError_t emu_enqueue(cudaStream_t stream, std::function<void()> w)
@@ -204,7 +185,7 @@ bool emu_on_device(const void *p, size_t bytes)
 cudaError_t emu_load(cudaStream_t stream, const void *code)
 {
     if (recording(stream) && loaded.count(code) == 0)
-        return say(cudaErrorStreamCaptureUnsupported);
+        return emu_say(cudaErrorStreamCaptureUnsupported);
     loaded.insert(code);
     return cudaSuccess;
 }
@@ -217,168 +198,10 @@ cudaError_t emu_launch(const cudaLaunchConfig_t *c, const void *kernel, std::fun
         code = cudaErrorInvalidValue;
     if (code == cudaSuccess)
         code = emu_load(c->stream, kernel);
-    return code == cudaSuccess ? put(c->stream, {std::move(w), kernel, c->dynamicSmemBytes}) : say(code);
+    return code == cudaSuccess ? put(c->stream, {std::move(w), kernel, c->dynamicSmemBytes}) : emu_say(code);
 }
 
 extern "C" {
-
-/* --- devices ----------------------------------------------------------------------------------------------------------------
- */
-
-cudaError_t cudaGetDeviceCount(int *n)
-{
-    *n = driver_state() == cudaSuccess ? emu_machine.devices : 0;
-    return say(driver_state());
-}
-
-/* The one function of the driver's that is asked for: the context is something, and nothing more. */
-static int current_context(void **out)
-{
-    *out = &current_device;
-    return 0;
-}
-
-cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
-                                             cudaDriverEntryPointQueryResult *found)
-{
-    bool known = strcmp(symbol, "cuCtxGetCurrent") == 0;
-
-    *out = known ? (void *)current_context : NULL;
-    *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
-    return cudaSuccess;
-}
-
-cudaError_t cudaDriverGetVersion(int *version)
-{
-    *version = emu_machine.driver;
-    return cudaSuccess;
-}
-
-cudaError_t cudaRuntimeGetVersion(int *version)
-{
-    *version = CUDART_VERSION;
-    return cudaSuccess;
-}
-
-cudaError_t cudaSetDevice(int device)
-{
-    if (device < 0 || device >= emu_machine.devices)
-        return say(cudaErrorInvalidDevice);
-    current_device = device;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetDevice(int *device)
-{
-    *device = current_device;
-    return say(driver_state());
-}
-
-cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
-{
-    if (device < 0 || device >= emu_machine.devices)
-        return say(cudaErrorInvalidDevice);
-    *p = {};
-    strcpy(p->name, "Emulated GPU");
-    p->major = emu_machine.major;
-    p->minor = emu_machine.minor;
-    p->totalGlobalMem = emu_machine.memory;
-    p->multiProcessorCount = 4;
-    p->l2CacheSize = 1 << 20;
-    p->sharedMemPerMultiprocessor = 100 << 10;
-    p->sharedMemPerBlockOptin = SHARED_ALLOWED;
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
-{
-    cudaDeviceProp p;
-    cudaError_t code = cudaGetDeviceProperties(&p, device);
-
-    if (code != cudaSuccess)
-        return code;
-    switch (attribute) {
-    case cudaDevAttrComputeCapabilityMajor:
-        *value = p.major;
-        return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor:
-        *value = p.minor;
-        return cudaSuccess;
-    case cudaDevAttrMultiProcessorCount:
-        *value = p.multiProcessorCount;
-        return cudaSuccess;
-    case cudaDevAttrL2CacheSize:
-        *value = p.l2CacheSize;
-        return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-        *value = (int)p.sharedMemPerMultiprocessor;
-        return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        *value = (int)p.sharedMemPerBlockOptin;
-        return cudaSuccess;
-    default:
-        return say(cudaErrorInvalidValue);
-    }
-}
-
-cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int device)
-{
-    if (device < 0 || device >= emu_machine.devices || length < 13)
-        return say(cudaErrorInvalidValue);
-    strcpy(id, "0000:00:00.0");
-    id[6] = (char)('0' + device);
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceSynchronize(void)
-{
-    if (recordings > 0)
-        return say(cudaErrorStreamCaptureUnsupported);
-    drain_all();
-    return cudaSuccess;
-}
-
-/* --- errors -----------------------------------------------------------------------------------------------------------------
- */
-
-cudaError_t cudaGetLastError(void)
-{
-    cudaError_t code = last;
-    last = cudaSuccess;
-    return code;
-}
-
-cudaError_t cudaPeekAtLastError(void)
-{
-    return last;
-}
-
-const char *cudaGetErrorName(cudaError_t code)
-{
-    return code == cudaSuccess ? "cudaSuccess" : "cudaError";
-}
-
-const char *cudaGetErrorString(cudaError_t code)
-{
-    switch (code) {
-    case cudaSuccess:
-        return "no error";
-    case cudaErrorMemoryAllocation:
-        return "out of memory";
-    case cudaErrorInvalidConfiguration:
-        return "invalid configuration argument";
-    case cudaErrorInvalidValue:
-        return "invalid argument";
-    case cudaErrorLaunchFailure:
-        return "unspecified launch failure";
-    case cudaErrorSystemNotReady:
-        return "system not yet initialized";
-    case cudaErrorUnknown:
-        return "unknown error";
-    default:
-        return "an error of the emulated runtime";
-    }
-}
 
 /* --- memory -----------------------------------------------------------------------------------------------------------------
  */
@@ -390,16 +213,16 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 
     *p = NULL;
     if (recordings > 0)
-        return say(cudaErrorStreamCaptureUnsupported);
-    if (driver_state() != cudaSuccess)
-        return say(driver_state());
+        return emu_say(cudaErrorStreamCaptureUnsupported);
+    if (emu_driver_state() != cudaSuccess)
+        return emu_say(emu_driver_state());
     if (bytes == 0)
         return cudaSuccess;
     if (room > emu_machine.memory - used)
-        return say(cudaErrorMemoryAllocation);
+        return emu_say(cudaErrorMemoryAllocation);
     b.mapping = (char *)mmap(NULL, b.mapped + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b.mapping == MAP_FAILED)
-        return say(cudaErrorMemoryAllocation);
+        return emu_say(cudaErrorMemoryAllocation);
     if (!emu_machine.idle) {
         mprotect(b.mapping, b.mapped, PROT_READ | PROT_WRITE);
         memset(b.mapping, POISON, b.mapped);
@@ -417,11 +240,11 @@ cudaError_t cudaFree(void *p)
     auto at = blocks.find((char *)p);
 
     if (recordings > 0)
-        return say(cudaErrorStreamCaptureUnsupported);
+        return emu_say(cudaErrorStreamCaptureUnsupported);
     if (!p)
         return cudaSuccess;
     if (at == blocks.end())
-        return say(cudaErrorInvalidValue);
+        return emu_say(cudaErrorInvalidValue);
     drain_all();
     used -= (at->second.bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     munmap(at->second.mapping, at->second.mapped + PAGE);
@@ -433,16 +256,16 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     *available = emu_machine.memory > used ? emu_machine.memory - used : 0;
     *total = emu_machine.memory;
-    return say(driver_state());
+    return emu_say(emu_driver_state());
 }
 
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned)
 {
     *p = NULL;
     if (recordings > 0)
-        return say(cudaErrorStreamCaptureUnsupported);
+        return emu_say(cudaErrorStreamCaptureUnsupported);
     if (posix_memalign(p, ALIGNMENT, bytes) != 0)
-        return say(cudaErrorMemoryAllocation);
+        return emu_say(cudaErrorMemoryAllocation);
     memset(*p, POISON, bytes);
     pinned[*p] = bytes;
     return cudaSuccess;
@@ -456,7 +279,7 @@ cudaError_t cudaMallocHost(void **p, size_t bytes)
 cudaError_t cudaFreeHost(void *p)
 {
     if (p && pinned.erase(p) == 0)
-        return say(cudaErrorInvalidValue);
+        return emu_say(cudaErrorInvalidValue);
     free(p);
     return cudaSuccess;
 }
@@ -464,25 +287,25 @@ cudaError_t cudaFreeHost(void *p)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
     if (!fits(to, from, bytes, kind))
-        return say(cudaErrorInvalidValue);
+        return emu_say(cudaErrorInvalidValue);
     return emu_enqueue(stream, [=] { memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
-    return recordings > 0 ? say(cudaErrorStreamCaptureUnsupported) : cudaMemcpyAsync(to, from, bytes, kind, NULL);
+    return recordings > 0 ? emu_say(cudaErrorStreamCaptureUnsupported) : cudaMemcpyAsync(to, from, bytes, kind, NULL);
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
 {
     if (!on_device(to, bytes))
-        return say(cudaErrorInvalidValue);
+        return emu_say(cudaErrorInvalidValue);
     return emu_enqueue(stream, [=] { memset(to, value, bytes); });
 }
 
 cudaError_t cudaMemset(void *to, int value, size_t bytes)
 {
-    return recordings > 0 ? say(cudaErrorStreamCaptureUnsupported) : cudaMemsetAsync(to, value, bytes, NULL);
+    return recordings > 0 ? emu_say(cudaErrorStreamCaptureUnsupported) : cudaMemsetAsync(to, value, bytes, NULL);
 }
 
 /* --- streams ----------------------------------------------------------------------------------------------------------------
@@ -492,7 +315,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 {
     *s = new CUstream_st();
     streams.push_back(*s);
-    return say(driver_state());
+    return emu_say(emu_driver_state());
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t *s)
@@ -513,8 +336,16 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     if (recording(s))
-        return say(cudaErrorStreamCaptureUnsupported);
+        return emu_say(cudaErrorStreamCaptureUnsupported);
     drain(s);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    if (recordings > 0)
+        return emu_say(cudaErrorStreamCaptureUnsupported);
+    drain_all();
     return cudaSuccess;
 }
 
@@ -529,7 +360,7 @@ cudaError_t cudaStreamQuery(cudaStream_t s)
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
 {
     if (!s || s->recorded)
-        return say(cudaErrorStreamCaptureUnsupported);
+        return emu_say(cudaErrorStreamCaptureUnsupported);
     s->recorded = new CUgraph_st();
     recordings++;
     return cudaSuccess;
@@ -540,7 +371,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *graph)
     *graph = s->recorded;
     s->recorded = NULL;
     recordings -= *graph ? 1 : 0;
-    return *graph ? cudaSuccess : say(cudaErrorIllegalState);
+    return *graph ? cudaSuccess : emu_say(cudaErrorIllegalState);
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *status)
@@ -558,7 +389,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *n)
 {
     if (nodes)
-        return say(cudaErrorInvalidValue);
+        return emu_say(cudaErrorInvalidValue);
     *n = graph->nodes.size();
     return cudaSuccess;
 }
@@ -576,7 +407,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
             code = cudaErrorInvalidValue;
     for (size_t i = 0; code == cudaSuccess && i < exec->nodes.size(); i++)
         give(s, exec->nodes[i]);
-    return say(code);
+    return emu_say(code);
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
@@ -646,7 +477,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
     if (emu_machine.idle)
         return cudaSuccess;
     if (!from->happened || !to->happened)
-        return say(cudaErrorNotReady);
+        return emu_say(cudaErrorNotReady);
     *ms = std::chrono::duration<float, std::milli>(to->when - from->when).count();
     return cudaSuccess;
 }
@@ -657,8 +488,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 /* The bound of what the kernel may be launched with, in graphs that are there already too. */
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
 {
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > SHARED_ALLOWED)
-        return say(cudaErrorInvalidValue);
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > EMU_SHARED_MOST)
+        return emu_say(cudaErrorInvalidValue);
     allowed[kernel] = (size_t)value;
     return cudaSuccess;
 }
