@@ -32,7 +32,7 @@ static inline void expect_text(struct store *s, const char *sql, const char *wan
 {
     sqlite3_stmt *st = query_row(s, sql);
 
-    assert_string_equal(sqlite3_column_text(st, 0), wanted);
+    assert_string_equal((const char *)sqlite3_column_text(st, 0), wanted);
     sqlite3_finalize(st);
 }
 
