@@ -51,7 +51,7 @@ GEN    := build/gen
 
 # --- flags ---------------------------------------------------------------------------------------------------------------
 PKGS     := yaml-0.1 jansson libpcre2-8 hwloc sqlite3 libutf8proc libcrypto
-OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
+OPENBLAS := $(shell pkg-config --exists openblas 2>/dev/null && echo openblas || echo blas-openblas)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wno-format-truncation -Wno-unknown-warning-option -Wno-pass-failed
@@ -83,7 +83,7 @@ SRC_probes  := $(filter-out $(ISA_KERNELS) probes/cuda/%,$(wildcard probes/*.c p
 SRC_report  := $(wildcard report/*.c)
 SRC_suites  := $(filter-out suites/bench.c,$(wildcard suites/*.c))
 
-MACHINE     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+MACHINE     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 ISA_LEVELS  := base $(if $(filter x86_64,$(MACHINE)),avx2 avx512 avx512bf16)
 ISA_base    :=
 ISA_avx2    := -mavx2 -mfma -mf16c
@@ -107,6 +107,9 @@ program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
 
 # ./bench starts the program that was built last with `make all`.
 all: program
+ifeq ($(CUDA)-$(NVCC_NEW),auto-0)
+	@echo "  no libbench_cuda.so: $(NVCC) is older than 12.6; name the folder of a newer CUDA toolkit with CUDA_HOME"
+endif
 	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > bench && chmod +x bench
 
 # A bundle's programs look for libraries in a folder of the bundle first, and so do the libraries there; a build has none.
