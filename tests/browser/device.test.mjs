@@ -57,7 +57,7 @@ async function pointAt(page, id, along, down, [left, right]) {
   await page.mouse.move(x - 2, box.y + down);
   await page.mouse.move(x, box.y + down);
   const tip = page.locator(`#${id} .tip:visible`);
-  await tip.waitFor({timeout: 3000});
+  await tip.waitFor();
   return tip.innerText();
 }
 const LANE = [8, 18],
@@ -184,7 +184,7 @@ check('a key turns its bars grey but does not make a gap of them', async () => {
   await close();
 });
 
-check('the kernels that took most of the time of the span’s phase stand below it with their shares', async () => {
+check("the kernels that took most of the time of the span's phase stand below it with their shares", async () => {
   const {page, close} = await open(write('top', gpu));
   const table = page.locator('#device table[aria-label^="Kernels by time"]');
   assert.match(await table.innerText(), /decode_mlp<bf16>\s+mlp\s+2\s+0\.600\s+59\.9 %/);
@@ -293,7 +293,7 @@ check('a point of the roofline tells what its step takes at each roof, launches 
   await page.mouse.move(at.x - 30, at.y - 30);
   await page.mouse.move(at.x, at.y, {steps: 4});
   const tip = page.locator('#roofline-chart .tip:visible');
-  await tip.waitFor({timeout: 3000});
+  await tip.waitFor();
   assert.match(await tip.innerText(), /decode, graph: [^]*at the roofs\s+compute 0\.0200 ms, memory 1\.05 ms, launches 0\.600 ms/);
   await close();
 });
@@ -318,7 +318,7 @@ check('the way of launching is an axis like the others', async () => {
   await close();
 });
 
-check('a GPU’s roofs do not depend on the threads of the CPU', async () => {
+check("a GPU's roofs do not depend on the threads of the CPU", async () => {
   const doc = copy(gpu);
   doc.trials[0].threads = 1;
   const {page, close} = await open(write('threads', doc));

@@ -96,7 +96,7 @@ check('pointing at a roofline point tells its trial and numbers', async () => {
   await page.mouse.move(at.x - 30, at.y - 30);
   await page.mouse.move(at.x, at.y, {steps: 4});
   const tip = page.locator('#roofline-chart .tip:visible');
-  await tip.waitFor({timeout: 3000});
+  await tip.waitFor();
   assert.match(await tip.innerText(), /decode, cache off: off · 13 → \d+[^]*GFLOP\/s[^]*% \[/);
   await close();
 });
