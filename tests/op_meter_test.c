@@ -398,7 +398,7 @@ static void run_real_steps(struct model *model, int threads)
     const int layers = model_config(model)->layers;
     struct session *s = NULL;
     struct op_meter real;
-    uint64_t step_ns = 0, ops_ns = 0;
+    double most = 0;
 
     assert_int_equal(op_meter_open(&real, layers, NULL), 0);
     op_meter_reset(&real, NULL);
@@ -406,16 +406,17 @@ static void run_real_steps(struct model *model, int threads)
         .batch = 1, .capacity = 64, .threads = threads, .kv_cache = true, .ignore_eos = true, .hooks = op_meter_hooks(&real)};
     assert_int_equal(session_open(&s, model, &args, NULL), 0);
     for (int step = 0; step < 60; step++) {
-        uint64_t start = clock_ns();
+        uint64_t start = clock_ns(), ops_ns = 0;
         op_meter_begin_step(&real);
         assert_int_equal(step == 0 ? session_prefill(s, prompt, 4, NULL) : session_decode(s, NULL), 0);
         op_meter_end_step(&real, step, 60);
-        step_ns += clock_ns() - start;
+        const uint64_t step_ns = clock_ns() - start;
         for (int op = 0; op < OP_COUNT; op++)
             ops_ns += op_meter_step_ns(&real, (enum op)op);
+        assert_true(ops_ns <= step_ns);
+        most = fmax(most, (double)ops_ns / (double)step_ns);
     }
-    assert_true(ops_ns <= step_ns);
-    assert_true((double)ops_ns > 0.5 * (double)step_ns); /* a neighbour's burst may fall between two ops */
+    assert_true(most > 0.8); /* in one step at least no neighbour's burst falls between two ops */
     for (int layer = 0; layer < layers; layer++)
         for (int op = OP_NORM; op <= OP_MLP; op++)
             assert_true(op_meter_cell(&real, OP_SPAN_DECODE, (enum op)op, layer)->ns > 0);

@@ -5,15 +5,15 @@
 
 #include <math.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "clock.h"
 #include "core_clock.h"
 #include "pages.h"
+#include "quick.h"
 #include "team.h"
 #include "witness.h"
 
-enum { FRESH_PAGES = 1000 };
+enum { FRESH_PAGES = 1000, ROUNDS = 20 };
 
 static struct team team;
 
@@ -37,12 +37,14 @@ static void the_faults_of_a_repetition_are_seen(void **state)
     (void)state;
     assert_non_null(fresh);
     madvise(fresh, bytes, MADV_NOHUGEPAGE);
+    const uint64_t begin = clock_ns();
     witness_begin(&mark);
     touch(fresh, bytes, page);
     witness_end(&mark, &w);
+    const bool is_short = clock_ns() - begin < 100000000;
     assert_true(w.page_faults_minor >= FRESH_PAGES);
     assert_true(w.switches_involuntary >= 0);
-    assert_true(w.other_busy == -1); /* too short for the kernel's ticks */
+    assert_true(w.other_busy == -1 || !is_short); /* too short for the kernel's ticks */
     pages_free(fresh, bytes);
 }
 
@@ -53,34 +55,50 @@ static void keep_busy(void *unused, int worker)
         ;
 }
 
-static void others_are_told_from_ourselves(void **state)
+/* Whether others and ourselves fit into this machine while all our workers are busy, with half a CPU for the ticks' rounding.
+ */
+static bool nothing_is_counted_twice(void)
 {
-    struct timespec before, after;
+    const double began = own_cpu_s();
     struct witness_mark mark;
     struct witness w;
 
-    (void)state;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    const uint64_t begin = clock_ns();
     witness_begin(&mark);
     team_run(team.threads, keep_busy, NULL);
     witness_end(&mark, &w);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    double own = ((double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9) / 0.15;
+    const double own = (own_cpu_s() - began) / ((double)(clock_ns() - begin) / 1e9);
     assert_true(w.other_busy >= 0);
-    assert_true(w.other_busy + own < (double)sysconf(_SC_NPROCESSORS_ONLN) + 0.5); /* nothing is counted twice */
     assert_true(w.load1 >= 0);
     assert_true(w.interrupts > 0);
+    return w.other_busy + own < (double)sysconf(_SC_NPROCESSORS_ONLN) + 0.5;
+}
+
+/* One round of many is enough: the kernel's accounts, our own and the clock are read one after the other, and a neighbour may
+ * take the CPU in between. */
+static void others_are_told_from_ourselves(void **state)
+{
+    bool once = false;
+
+    (void)state;
+    for (int round = 0; round < ROUNDS && !once; round++)
+        once = nothing_is_counted_twice();
+    assert_true(once);
 }
 
 static void a_core_runs_at_the_frequency_of_a_core(void **state)
 {
-    double hz = core_clock_hz(), again = core_clock_hz();
+    bool agree = false;
 
     (void)state;
-    if (hz < 0)
-        skip(); /* the chain is not written for this CPU */
-    assert_true(hz > 0.4e9 && hz < 8e9);
-    assert_true(again / hz > 0.5 && again / hz < 2);
+    if (core_clock_hz() < 0)
+        skip();                                              /* the chain is not written for this CPU */
+    for (int round = 0; round < ROUNDS && !agree; round++) { /* a core that was asleep rises from its lowest clock */
+        const double hz = core_clock_hz(), again = core_clock_hz();
+        assert_true(hz < 8e9 && again < 8e9);
+        agree = hz > 0.4e9 && again / hz > 0.5 && again / hz < 2;
+    }
+    assert_true(agree);
 }
 
 /* --- machines of our choice ------------------------------------------------------------------------------------------------

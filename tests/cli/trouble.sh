@@ -8,7 +8,7 @@ interrupted_run() {
     "$bench" run suites/kvcache_on_off --model tiny-gpt2 --db "$tmp/$1" --set measure.roof_ms=1 --set measure.target=0.0000001 \
         --set 'measure.repetitions={min: 900, max: 900}' --set measure.budget_s=600 >"$tmp/out" 2>&1 &
     pid=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         [ "$(grep -c '^trial' "$tmp/out")" -ge 3 ] && break
         sleep 0.1
     done
