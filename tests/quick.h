@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * That work is quick, whatever else the machine does: it is held to this process's own CPU time, and so generously that
- * sanitizers on a slow machine pass. What the square of the size, or worse, would cost takes minutes to hours. */
+ * sanitizers on a slow machine pass. What costs the square of the size takes a minute at the least, often hours. */
 #ifndef BENCH_QUICK_H
 #define BENCH_QUICK_H
 

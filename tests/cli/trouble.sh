@@ -13,7 +13,7 @@ interrupted_run() {
         sleep 0.1
     done
     kill "-$2" $pid
-    wait $pid
+    wait $pid 2>/dev/null # or the shell says "Killed"
     status=$?
 }
 
