@@ -158,8 +158,10 @@ static void a_container_that_forbids_counting_is_told_apart_from_a_kernel_withou
         }
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFEXITED(status));
-        if (WEXITSTATUS(status) == NO_FILTERS_HERE)
+        if (WEXITSTATUS(status) == NO_FILTERS_HERE) {
+            print_message("this kernel lets nobody filter system calls\n");
             skip();
+        }
         assert_int_equal(WEXITSTATUS(status), SAYS_SO);
     }
 }

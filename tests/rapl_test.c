@@ -194,8 +194,10 @@ static void where_powercap_is_closed_the_events_of_perf_count(void **state)
 
     (void)state;
     int fd = (int)syscall(SYS_perf_event_open, &a, -1, 0, -1, 0);
-    if (fd < 0)
-        skip(); /* not for this user */
+    if (fd < 0) {
+        print_message("the kernel refuses this user a clock of perf_event_open\n");
+        skip();
+    }
     close(fd);
     put("/sys/bus/event_source/devices/power/type", "%d\n", PERF_TYPE_SOFTWARE);
     put("/sys/bus/event_source/devices/power/cpumask", "0\n");

@@ -86,8 +86,11 @@ static bool reaches(const char *larger, const char *smaller, double factor)
 {
     for (int round = 0; round < ROUNDS; round++) {
         struct roof a = {0}, b = {0};
-        if (roofs_measure(roofs, index_of(larger), &a, NULL) < 0 || roofs_measure(roofs, index_of(smaller), &b, NULL) < 0)
+        struct err e = {0};
+        if (roofs_measure(roofs, index_of(larger), &a, &e) < 0 || roofs_measure(roofs, index_of(smaller), &b, &e) < 0) {
+            print_message("%s\n", e.text);
             skip();
+        }
         if (a.value >= factor * b.value)
             return true;
     }

@@ -411,7 +411,7 @@ static void need_node(void)
 {
     if (system("node --version >/dev/null 2>&1") == 0 && access("node_modules/js-tiktoken/package.json", F_OK) == 0)
         return;
-    print_message("# node or node_modules/js-tiktoken is missing: js-tiktoken cannot be asked for its ids\n");
+    print_message("node or node_modules/js-tiktoken is missing: js-tiktoken cannot be asked for its ids\n");
     skip();
 }
 
