@@ -34,6 +34,7 @@ endif
 # The plug-in is not built for sanitizers: its kernels' emulation changes stacks, which they do not follow.
 NVCC      := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc),$(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null)))
 NVCC_NEW  := $(if $(NVCC),$(shell $(NVCC) --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '{ print ($$1 * 100 + $$2 >= 1208) }'))
+CUDA_OLD  := $(NVCC) is older than 12.8; name the folder of a newer CUDA toolkit with CUDA_HOME
 ifeq ($(CUDA),auto)
   HAVE_CUDA := $(if $(filter 1,$(SAN)),0,$(or $(NVCC_NEW),0))
 else
@@ -41,7 +42,7 @@ else
   ifeq ($(CUDA)-$(NVCC_NEW),1-)
     $(error CUDA=1: no nvcc here; name the folder of a CUDA toolkit, 12.8 or newer, with CUDA_HOME)
   else ifeq ($(CUDA)-$(NVCC_NEW),1-0)
-    $(error CUDA=1: $(NVCC) is older than 12.8; name the folder of a newer CUDA toolkit with CUDA_HOME)
+    $(error CUDA=1: $(CUDA_OLD))
   endif
 endif
 
@@ -108,7 +109,7 @@ program: $(BIN) $(PLUGIN) $(BUILD)/gpt2.tiktoken
 # ./bench starts the program that was built last with `make all`.
 all: program
 ifeq ($(CUDA)-$(NVCC_NEW),auto-0)
-	@echo "  no libbench_cuda.so: $(NVCC) is older than 12.6; name the folder of a newer CUDA toolkit with CUDA_HOME"
+	@echo "  no libbench_cuda.so: $(CUDA_OLD)"
 endif
 	$(Q)printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/$(BIN)" "$$@"\n' > bench && chmod +x bench
 
