@@ -5,6 +5,7 @@
 
 # Starts a run that would last minutes, waits for its first finished executions, sends it a signal.
 interrupted_run() {
+    : >"$tmp/out" # the one before is not to be taken for this one
     "$bench" run suites/kvcache_on_off --model tiny-gpt2 --db "$tmp/$1" --set measure.roof_ms=1 --set measure.target=0.0000001 \
         --set 'measure.repetitions={min: 900, max: 900}' --set measure.budget_s=600 >"$tmp/out" 2>&1 &
     pid=$!
