@@ -68,8 +68,9 @@ static void check_product(const struct product &p)
     std::vector<float> before = random_floats((size_t)p.rows * (size_t)p.w_rows, 1);
     numbers there(DTYPE_F32, before), poisoned(DTYPE_F32, before.size()), &y = p.add ? there : poisoned;
 
-    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), o.norm_at(), &o.w.m, o.bias_at(), p.rows, p.add),
-                     cudaSuccess);
+    assert_int_equal(
+        launch_decode_product(NULL, y.floats(), o.x.floats(), o.norm_at(), &o.w.m, o.bias_at(), p.rows, p.add, NULL),
+        cudaSuccess);
     std::vector<float> got = y.get();
     for (int r = 0; r < p.rows; r++) {
         std::vector<double> x = o.row(r);
@@ -122,7 +123,7 @@ static void a_layer_norm_keeps_its_precision_far_from_zero(void **)
     for (float &x : o.x.values)
         x += 3000;
     o.x.memory.put(o.x.values.data(), o.x.memory.n);
-    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), o.norm_at(), &o.w.m, NULL, p.rows, false),
+    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), o.norm_at(), &o.w.m, NULL, p.rows, false, NULL),
                      cudaSuccess);
     std::vector<float> got = y.get();
     for (int i = 0; i < p.rows * p.w_rows; i++) {
@@ -137,8 +138,9 @@ static void check_up(enum mlp_kind kind, int rows, int cols, int d_ff, enum dtyp
     struct operands o({rows, cols, d_ff * (1 + gated), dtype, bias, false, gated ? NORM_RMS : NORM_LAYER});
     numbers hidden(DTYPE_F32, (size_t)rows * (size_t)d_ff);
 
-    assert_int_equal(launch_decode_up(NULL, hidden.floats(), o.x.floats(), o.norm_at(), &o.w.m, o.bias_at(), kind, rows, d_ff),
-                     cudaSuccess);
+    assert_int_equal(
+        launch_decode_up(NULL, hidden.floats(), o.x.floats(), o.norm_at(), &o.w.m, o.bias_at(), kind, rows, d_ff, NULL),
+        cudaSuccess);
     std::vector<float> got = hidden.get();
     for (int r = 0; r < rows; r++) {
         std::vector<double> x = o.row(r);
@@ -181,8 +183,8 @@ static void check_qkv(const struct heads &h)
     position_state state(h.past, {});
 
     assert_int_equal(launch_decode_qkv(NULL, q.floats(), o.x.floats(), o.norm_at(), &o.w.m, o.bias_at(),
-                                       h.rotary ? cosines.floats() : NULL, h.rotary ? sines.floats() : NULL, &cache,
-                                       state.at()),
+                                       h.rotary ? cosines.floats() : NULL, h.rotary ? sines.floats() : NULL, &cache, state.at(),
+                                       NULL),
                      cudaSuccess);
     std::vector<float> q_got = q.get(), k_got = k.get(), v_got = v.get();
     size_t written = 0;
@@ -240,11 +242,12 @@ static void what_no_kernel_computes_is_refused(void **)
 
     quantised.dtype = DTYPE_Q8_0;
     narrow.cols = 12;
-    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &o.w.m, NULL, DECODE_ROWS_MAX + 1, false),
+    assert_int_equal(
+        launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &o.w.m, NULL, DECODE_ROWS_MAX + 1, false, NULL),
+        cudaErrorInvalidValue);
+    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &quantised, NULL, 1, false, NULL),
                      cudaErrorInvalidValue);
-    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &quantised, NULL, 1, false),
-                     cudaErrorInvalidValue);
-    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &narrow, NULL, 1, false),
+    assert_int_equal(launch_decode_product(NULL, y.floats(), o.x.floats(), NULL, &narrow, NULL, 1, false, NULL),
                      cudaErrorInvalidValue);
     for (float v : y.get())
         assert_true(isnan(v));

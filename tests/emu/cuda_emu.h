@@ -21,6 +21,7 @@
 #include <functional>
 #include <vector>
 
+#include "emu_machine.h"
 #include "emu_stream.h"
 
 #undef __global__
@@ -264,8 +265,11 @@ inline void pdl_wait()
 inline void pdl_let_next_begin()
 {
 }
-inline void prefetch_l2(const void *)
+inline void prefetch_l2(const void *p)
 {
+    (void)*(const volatile char *)p; /* faults where there is no memory */
+    if (emu_machine.asked)
+        emu_machine.asked(p);
 }
 inline uint4 load_stream(const void *p)
 {

@@ -5,7 +5,7 @@
 #include "emu_machine.h"
 #include "emu_stream.h"
 
-struct emu_machine emu_machine = {13000, 1, 9, 0, (size_t)1 << 30, false, false, 0, 0, cudaSuccess};
+struct emu_machine emu_machine = {13000, 1, 9, 0, (size_t)1 << 30, false, false, 0, 0, cudaSuccess, NULL};
 
 static int current_device;
 static cudaError_t last = cudaSuccess;

@@ -20,6 +20,7 @@ struct emu_machine {
     long given;       /* kernels, copies and sets that streams were given so far, a graph's at each of its launches */
     long failing;     /* of these the one that is refused, counted from 1; 0: none */
     int trouble;      /* what every call that needs the driver answers, a cudaError_t; 0: it works */
+    void (*asked)(const void *at); /* told of each line that a kernel asks L2 for; NULL: nobody is */
 };
 extern struct emu_machine emu_machine;
 

@@ -153,8 +153,7 @@ __device__ __forceinline__ void mix(float (&mixed)[8], struct softmax &state, co
 }
 
 /* `lanes` lanes, a power of two, are a party and have a position together, eight dimensions each; a party takes STEP positions
- * at a time, those of all parties of the block side by side. Grid (rounds of all kv heads of all sequences, splits). The kernel
- * that follows begins when this one has ended: it would find its multiprocessors unevenly taken before. */
+ * at a time, those of all parties of the block side by side. Grid (rounds of all kv heads of all sequences, splits). */
 template <class T, int HEADS> __global__ __launch_bounds__(THREADS) void attend(const struct task t, int lanes)
 {
     enum { STEP = 8 / sizeof(T) };
@@ -168,6 +167,7 @@ template <class T, int HEADS> __global__ __launch_bounds__(THREADS) void attend(
     float mixed[HEADS][8] = {};
     struct softmax state[HEADS];
 
+    pdl_let_next_begin();
     pdl_wait();
     struct span span = my_positions(t);
     float scale = 1.44269504f * rsqrtf((float)hd); /* exp(x) = exp2(x log2(e)) */
@@ -227,6 +227,7 @@ template <class T> __global__ __launch_bounds__(THREADS) void attend_any(const s
     float *mixed = shared + party * entry(t), scale = 1.44269504f * rsqrtf((float)hd);
     struct softmax state = {-FLT_MAX, 0};
 
+    pdl_let_next_begin();
     pdl_wait();
     struct span span = my_positions(t);
     for (int i = lane; i < hd; i += WARP)

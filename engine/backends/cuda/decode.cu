@@ -2,8 +2,10 @@
  * Products of a decode step. They are as fast as the weights arrive, so everything serves that: the whole GPU is one block a
  * multiprocessor, whose warps each take some rows of weights at a time, with IN_FLIGHT loads of 16 bytes a lane on the way; the
  * first of them leave before the kernel before this one has ended, and those of the next rows before the sums of these are
- * added up. The few rows of x are normed by each block itself and wait in shared memory as float32, so that a weight is loaded
- * once for all of them. What becomes of the sums is the one thing that the products differ in: `into_...` below. */
+ * added up. With its last loads it asks for the weights of the kernel after it, so that the memory works on while the one ends
+ * and the other begins. The few rows of x are normed by each block itself and wait in shared memory as float32, so that a
+ * weight is loaded once for all of them. What becomes of the sums is the one thing that the products differ in: `into_...`
+ * below. */
 #include "device.cuh"
 #include "launch.h"
 #include "layers.cuh"
@@ -16,6 +18,13 @@ static constexpr int warps_for(int rows)
     return rows < 8 ? WARPS_MOST : 12;
 }
 
+/* What L2 is asked for: by each of the first `warps` warps, those that have rows in the last round, for `share` bytes. */
+struct coming {
+    const char *w;
+    size_t bytes, share; /* share: a multiple of a line */
+    int warps, steps;    /* steps: of each of them, altogether */
+};
+
 struct operands {
     const float *x;       /* [x_rows][cols] */
     struct gpu_norm norm; /* weight NULL: x as it is */
@@ -23,11 +32,13 @@ struct operands {
     size_t row_bytes;
     int w_rows, x_rows, cols;
     int tile; /* columns of x that are in shared memory at a time */
+    struct coming coming;
 };
 
-/* What the end of a sum needs, loaded before the sum so that nobody waits for it then. */
+/* What the end of a sum needs, loaded before the sum so that nobody waits for it then; not added up here, which would be to
+ * wait for it before the sum. */
 struct before {
-    float add, cosine, sine;
+    float bias, there, cosine, sine;
 };
 
 /* --- where sums go -------------------------------------------------------------------------------------------------------- */
@@ -49,7 +60,7 @@ struct into_rows {
     }
     __device__ __forceinline__ struct before prepare(int at, int row) const
     {
-        return {(bias ? bias[at] : 0) + (add ? y[(size_t)row * width + at] : 0), 0, 0};
+        return {bias ? bias[at] : 0, add ? y[(size_t)row * width + at] : 0, 0, 0};
     }
     __device__ __forceinline__ void put(int at, int row, float mine, float, struct before) const
     {
@@ -70,7 +81,7 @@ struct into_gated {
     }
     __device__ __forceinline__ struct before prepare(int at, int) const
     {
-        return {bias ? bias[at] : 0, 0, 0};
+        return {bias ? bias[at] : 0, 0, 0, 0};
     }
     __device__ __forceinline__ void put(int at, int row, float mine, float other, struct before) const
     {
@@ -99,7 +110,7 @@ struct into_cache {
     }
     __device__ __forceinline__ struct before prepare(int at, int) const
     {
-        struct before b = {bias ? bias[at] : 0, 1, 0};
+        struct before b = {bias ? bias[at] : 0, 0, 1, 0};
 
         if (rotates(at)) {
             int half = cache.head_dim / 2;
@@ -153,19 +164,52 @@ __device__ __forceinline__ void find_rows(const char *(&row)[R], const struct op
 template <class T, int ROWS>
 __device__ __forceinline__ void stage(float4 *to, const struct operands &p, const struct moments *moments, int first, int end)
 {
-    enum { HALVES = pack16<T>::N / 4 };
+    enum { HALVES = pack16<T>::N / 4, AT_ONCE = fours_at_once(ROWS) };
     int plane = p.tile / pack16<T>::N;
 
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        for (int f = threadIdx.x; f < (end - first) / 4; f += blockDim.x) {
-            float4 v = {0, 0, 0, 0};
-            if (r < p.x_rows)
-                v = *(const float4 *)(p.x + (size_t)r * p.cols + first + 4 * f);
-            if (p.norm.weight)
-                v = normalise(v, moments[r], p.norm, first + 4 * f);
-            to[(r * HALVES + f % HALVES) * plane + f / HALVES] = v;
+        for (int i = threadIdx.x; i < (end - first) / 4; i += AT_ONCE * blockDim.x) {
+            float4 v[AT_ONCE];
+#pragma unroll
+            for (int u = 0; u < AT_ONCE; u++) {
+                int f = i + u * blockDim.x;
+                v[u] = float4{0, 0, 0, 0};
+                if (r < p.x_rows && f < (end - first) / 4)
+                    v[u] = *(const float4 *)(p.x + (size_t)r * p.cols + first + 4 * f);
+            }
+#pragma unroll
+            for (int u = 0; u < AT_ONCE; u++) {
+                int f = i + u * blockDim.x;
+                if (f >= (end - first) / 4)
+                    break;
+                if (p.norm.weight)
+                    v[u] = normalise(v[u], moments[r], p.norm, first + 4 * f);
+                to[(r * HALVES + f % HALVES) * plane + f / HALVES] = v[u];
+            }
         }
+}
+
+/* Asks L2 for the part of what comes that the warp of this number has. */
+__device__ __forceinline__ void ask_ahead(const struct coming &c, int warp)
+{
+    size_t begin = warp * c.share, end = min(begin + c.share, c.bytes);
+
+#pragma unroll 1
+    for (size_t at = begin + threadIdx.x % WARP * LINE; at < end; at += WARP * LINE)
+        prefetch_l2(c.w + at);
+}
+
+/* The norm's weights, which every block needs at once when the kernel before has ended: L2 has them by then. */
+__device__ __forceinline__ void ask_for_norm(const struct gpu_norm &norm, int cols)
+{
+    size_t at = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * LINE;
+
+    if (norm.weight && at < cols * sizeof(float)) {
+        prefetch_l2((const char *)norm.weight + at);
+        if (norm.bias)
+            prefetch_l2((const char *)norm.bias + at);
+    }
 }
 
 /* sum[r * ROWS + row] += the packs of w times those of x, of which `packs` are there from the lane's `first` on. */
@@ -209,15 +253,21 @@ template <class T, int ROWS, int R, class OUT>
 __global__ __launch_bounds__(warps_for(ROWS) * WARP, 1) void decode_product(const struct operands p, const OUT out)
 {
     enum { N = pack16<T>::N, STEP = WARP * IN_FLIGHT / R }; /* packs of a row: of a load, of a warp's step */
+    enum { ASKS = ROWS < 8 }; /* sums for more leave no register to count steps in, and the memory less to wait for */
     EXTERN_SHARED(float, shared);
     struct moments *moments = (struct moments *)(shared + ROWS * p.tile);
     int lane = threadIdx.x % WARP, round = gridDim.x * (blockDim.x / WARP) * R, packs = p.cols / N, tile = p.tile / N;
-    int nth = (threadIdx.x / WARP * gridDim.x + blockIdx.x) * R, my_r = lane % (R * ROWS) / ROWS, my_row = lane % ROWS;
+    int warp = threadIdx.x / WARP * gridDim.x + blockIdx.x, nth = warp * R;
+    int my_r = lane % (R * ROWS) / ROWS, my_row = lane % ROWS;
+    int left = warp < p.coming.warps ? p.coming.steps : 0;
     const char *row[R];
     uint4 w[IN_FLIGHT / R][R];
 
     find_rows<R>(row, p, out, nth);
     load_packs<R>(w, row, lane, packs);
+    ask_for_norm(p.norm, p.cols);
+    if (ASKS && left == 1)
+        ask_ahead(p.coming, warp);
     pdl_let_next_begin();
     pdl_wait();
     if (p.norm.weight) {
@@ -232,7 +282,7 @@ __global__ __launch_bounds__(warps_for(ROWS) * WARP, 1) void decode_product(cons
         bool mine = nth + my_r < p.w_rows && my_row < p.x_rows;
         int at = mine ? out.row_of(nth + my_r) : 0;
         float sum[R * ROWS] = {};
-        struct before before = {0, 0, 0};
+        struct before before = {0, 0, 0, 0};
         if (mine)
             before = out.prepare(at, my_row);
         for (int first = 0; first < packs; first += tile) {
@@ -247,9 +297,12 @@ __global__ __launch_bounds__(warps_for(ROWS) * WARP, 1) void decode_product(cons
                 if (k + STEP >= packs)
                     find_rows<R>(row, p, out, nth + round);
                 load_packs<R>(w, row, (k + STEP < packs ? k + STEP : 0) + lane, packs);
+                if (ASKS && --left == 1) /* those were the last */
+                    ask_ahead(p.coming, warp);
             }
         }
-        float v = lane_sums<R * ROWS>(sum) + before.add, other = OUT::PAIRED ? __shfl_xor_sync(0xffffffffu, v, ROWS) : 0;
+        float v = lane_sums<R * ROWS>(sum) + before.bias + before.there;
+        float other = OUT::PAIRED ? __shfl_xor_sync(0xffffffffu, v, ROWS) : 0;
         if (mine && lane < R * ROWS)
             out.put(at, my_row, v, other, before);
     }
@@ -257,12 +310,31 @@ __global__ __launch_bounds__(warps_for(ROWS) * WARP, 1) void decode_product(cons
 
 /* --- launching ------------------------------------------------------------------------------------------------------------ */
 
+/* Of a block. All, if a few do not suffice: they have more than half of a multiprocessor's registers together, so that no two
+ * blocks crowd the first multiprocessor that the kernel before leaves. */
+static int warps_of(int rows, int units, int blocks)
+{
+    return units <= WARPS_LEAST * blocks ? WARPS_LEAST : warps_for(rows);
+}
+
+/* Of `units` that `warps` warps take in rounds, those of the last round share what comes: before that the memory is busy, and
+ * what it brought then would only be in the way of what is waited for. A quarter of L2 is more than the time between two
+ * kernels is worth, and is not thrown out of it before it is read. */
+static void deal_out(struct coming *c, int units, int warps, int steps_of_a_unit)
+{
+    c->bytes = min(c->bytes, (size_t)device_has(cudaDevAttrL2CacheSize) / 4);
+    c->warps = (units - 1) % warps + 1;
+    c->steps = ((units - 1) / warps + 1) * steps_of_a_unit;
+    c->share = (c->bytes / c->warps / LINE + 1) * LINE;
+}
+
 template <class T, int ROWS, int R, class OUT> static cudaError_t run(cudaStream_t s, struct operands p, const OUT &out)
 {
-    static_assert(X_FLOATS / ROWS % (WARP * IN_FLIGHT / R * pack16<T>::N) == 0, "tiles are whole steps of a warp");
-    int units = (p.w_rows + R - 1) / R, blocks = min(multiprocessors(), units), each = (units + blocks - 1) / blocks;
-    int warps = max((int)WARPS_LEAST, min(warps_for(ROWS), each));
+    enum { STEP = WARP * IN_FLIGHT / R * pack16<T>::N }; /* columns */
+    static_assert(X_FLOATS / ROWS % STEP == 0, "tiles are whole steps of a warp");
+    int units = (p.w_rows + R - 1) / R, blocks = min(multiprocessors(), units), warps = warps_of(ROWS, units, blocks);
 
+    deal_out(&p.coming, units, blocks * warps, (p.cols + STEP - 1) / STEP);
     p.tile = min(p.cols, (int)X_FLOATS / ROWS);
     size_t shared = ((size_t)ROWS * p.tile + 2 * ROWS + ROWS * warps) * sizeof(float);
     return launch(s, dim3(blocks), dim3(warps * WARP), shared, may_follow(), decode_product<T, ROWS, R, OUT>, p, out);
@@ -288,7 +360,7 @@ template <class T, class OUT> static cudaError_t run_rows(cudaStream_t s, const 
 
 template <class OUT>
 static cudaError_t multiply(cudaStream_t s, const float *x, int rows, const struct gpu_norm *norm, const struct matrix *w,
-                            const OUT &out)
+                            const struct matrix *next, const OUT &out)
 {
     struct operands p = {};
 
@@ -296,37 +368,39 @@ static cudaError_t multiply(cudaStream_t s, const float *x, int rows, const stru
     if (norm)
         p.norm = *norm;
     p.w = (const char *)w->data, p.row_bytes = w->row_bytes, p.w_rows = w->rows, p.cols = w->cols;
+    if (next)
+        p.coming.w = (const char *)next->data, p.coming.bytes = next->rows * next->row_bytes;
     return with_type(w->dtype, [&](auto t) { return run_rows<decltype(t)>(s, p, out); });
 }
 
 cudaError_t launch_decode_qkv(cudaStream_t s, float *q, const float *x, const struct gpu_norm *norm, const struct matrix *w,
                               const float *bias, const float *rope_cos, const float *rope_sin, const struct gpu_cache *cache,
-                              const struct gpu_state *state)
+                              const struct gpu_state *state, const struct matrix *next)
 {
     struct into_cache out = {};
 
     out.q = q, out.bias = bias, out.cosines = rope_cos, out.sines = rope_sin, out.cache = *cache, out.state = state;
-    return multiply(s, x, cache->batch, norm, w, out);
+    return multiply(s, x, cache->batch, norm, w, next, out);
 }
 
 cudaError_t launch_decode_product(cudaStream_t s, float *y, const float *x, const struct gpu_norm *norm, const struct matrix *w,
-                                  const float *bias, int rows, bool add)
+                                  const float *bias, int rows, bool add, const struct matrix *next)
 {
     struct into_rows out = {};
 
     out.y = y, out.bias = bias, out.width = w->rows, out.add = add;
-    return multiply(s, x, rows, norm, w, out);
+    return multiply(s, x, rows, norm, w, next, out);
 }
 
 cudaError_t launch_decode_up(cudaStream_t s, float *hidden, const float *x, const struct gpu_norm *norm, const struct matrix *w,
-                             const float *bias, enum mlp_kind kind, int rows, int d_ff)
+                             const float *bias, enum mlp_kind kind, int rows, int d_ff, const struct matrix *next)
 {
     if (kind == MLP_SWIGLU) {
         struct into_gated out = {};
         out.hidden = hidden, out.bias = bias, out.d_ff = d_ff;
-        return multiply(s, x, rows, norm, w, out);
+        return multiply(s, x, rows, norm, w, next, out);
     }
     struct into_rows out = {};
     out.y = hidden, out.bias = bias, out.width = d_ff, out.with_gelu = true;
-    return multiply(s, x, rows, norm, w, out);
+    return multiply(s, x, rows, norm, w, next, out);
 }

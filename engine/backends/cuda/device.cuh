@@ -18,13 +18,14 @@ using std::min;
     extern __shared__ __align__(16) char name##_bytes[];                                                                       \
     type *name = (type *)name##_bytes
 
-/* Asks for the line to be brought into L2; costs no register. */
+/* Asks for the line to be brought into L2: no register waits for it, and no block stays for it, as one does for a bulk
+ * prefetch. */
 __device__ __forceinline__ void prefetch_l2(const void *p)
 {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
-/* 16 bytes that are read once: past L1, first to leave L2. */
+/* 16 bytes that are read once: past L1. */
 __device__ __forceinline__ uint4 load_stream(const void *p)
 {
     uint4 v;
@@ -93,16 +94,20 @@ template <int LEFT> __device__ __forceinline__ void copy_async_wait() /* until a
 }
 #endif
 
-/* Multiprocessors of the device that the calling thread uses. */
-static inline int multiprocessors()
+/* What the device that the calling thread uses has of something; 1 where it does not say. */
+static inline int device_has(enum cudaDeviceAttr what)
 {
     int device = 0, n = 0;
 
-    return cudaGetDevice(&device) == cudaSuccess &&
-                   cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device) == cudaSuccess && n > 0
-               ? n
-               : 1;
+    return cudaGetDevice(&device) == cudaSuccess && cudaDeviceGetAttribute(&n, what, device) == cudaSuccess && n > 0 ? n : 1;
 }
+
+static inline int multiprocessors()
+{
+    return device_has(cudaDevAttrMultiProcessorCount);
+}
+
+enum { LINE = 128 }; /* bytes that L2 fetches together */
 
 /* --- reductions ----------------------------------------------------------------------------------------------------------- */
 

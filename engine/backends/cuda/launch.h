@@ -90,18 +90,21 @@ cudaError_t launch_synthesize(cudaStream_t s, const struct matrix *m, uint64_t k
 /* --- decode: rows <= DECODE_ROWS_MAX, one token a sequence (decode.cu, attention_decode.cu) ----------------------------------
  */
 
+/* next: the weights that the kernels after this one read, or NULL: with up to 4 rows, L2 is asked for their beginning while
+ * this one ends. */
+
 /* norm(x) W + bias, rotary, append: q[rows][heads head_dim] float32, keys and values into the cache at position past. */
 cudaError_t launch_decode_qkv(cudaStream_t s, float *q, const float *x, const struct gpu_norm *norm, const struct matrix *w,
                               const float *bias, const float *rope_cos, const float *rope_sin, const struct gpu_cache *cache,
-                              const struct gpu_state *state);
+                              const struct gpu_state *state, const struct matrix *next);
 
 /* y[rows][w.rows] (+)= f(x)[rows][w.cols] W + bias; f: the norm, or as it is where norm is NULL. add: y is added to. */
 cudaError_t launch_decode_product(cudaStream_t s, float *y, const float *x, const struct gpu_norm *norm, const struct matrix *w,
-                                  const float *bias, int rows, bool add);
+                                  const float *bias, int rows, bool add, const struct matrix *next);
 
 /* hidden[rows][d_ff] = activation(norm(x) W + bias), W [d_ff or 2 d_ff, cols]. */
 cudaError_t launch_decode_up(cudaStream_t s, float *hidden, const float *x, const struct gpu_norm *norm, const struct matrix *w,
-                             const float *bias, enum mlp_kind kind, int rows, int d_ff);
+                             const float *bias, enum mlp_kind kind, int rows, int d_ff, const struct matrix *next);
 
 /* Attention of one token a sequence over past + 1 positions: mixed[batch][heads head_dim] in `act`, q [batch][q_stride] in
  * `act` (float32 after launch_decode_qkv, the weights' dtype after launch_rope_append). Splits the context over blocks; every

@@ -11,12 +11,20 @@ struct moments {
     float mean, scale;
 };
 
+/* Fours of a row that a thread loads before it uses the first of them: one wait for L2 then serves them all. Of eight rows the
+ * registers hold no more. */
+__device__ __forceinline__ constexpr int fours_at_once(int rows)
+{
+    return rows < 8 ? 2 : 1;
+}
+
 /* The moments of ROWS rows of x, `rows` of them real, found by the whole block; the mean first and the variance around it then,
  * since a difference of large sums would lose it. buf: ROWS floats a warp. */
 template <int ROWS>
 __device__ __forceinline__ void find_moments(struct moments (&m)[ROWS], const float *x, int rows, int cols,
                                              const struct gpu_norm &norm, float *buf)
 {
+    enum { AT_ONCE = fours_at_once(ROWS) };
     const float4 *four = (const float4 *)x;
     float sum[ROWS];
 
@@ -26,11 +34,20 @@ __device__ __forceinline__ void find_moments(struct moments (&m)[ROWS], const fl
     for (int pass = norm.kind == NORM_LAYER ? 0 : 1; pass < 2; pass++) {
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
+            float mean = m[r].mean;
             sum[r] = 0;
-            for (int i = threadIdx.x; r < rows && i < cols / 4; i += blockDim.x) {
-                float4 v = four[(size_t)r * (cols / 4) + i];
-                float a = v.x - m[r].mean, b = v.y - m[r].mean, c = v.z - m[r].mean, d = v.w - m[r].mean;
-                sum[r] += pass == 0 ? (v.x + v.y) + (v.z + v.w) : (a * a + b * b) + (c * c + d * d);
+            for (int i = threadIdx.x; r < rows && i < cols / 4; i += AT_ONCE * blockDim.x) {
+                float4 v[AT_ONCE];
+#pragma unroll
+                for (int u = 0; u < AT_ONCE; u++) { /* beyond the row the mean, which is 0 while it is not known */
+                    int at = i + u * blockDim.x;
+                    v[u] = at < cols / 4 ? four[(size_t)r * (cols / 4) + at] : float4{mean, mean, mean, mean};
+                }
+#pragma unroll
+                for (int u = 0; u < AT_ONCE; u++) {
+                    float a = v[u].x - mean, b = v[u].y - mean, c = v[u].z - mean, d = v[u].w - mean;
+                    sum[r] += pass == 0 ? (v[u].x + v[u].y) + (v[u].z + v[u].w) : (a * a + b * b) + (c * c + d * d);
+                }
             }
         }
         block_sums<ROWS>(sum, buf);

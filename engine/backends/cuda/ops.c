@@ -95,7 +95,7 @@ void cuda_qkv(struct backend *b, const struct pass *p, int layer)
     if (pass_is_fused(p)) {
         did(g,
             launch_decode_qkv(g->stream, p->qkv, p->x, &norm, &w->qkv, w->qkv_b, p->rope_cos, p->rope_sin, &cache,
-                              g->now->state),
+                              g->now->state, &w->out),
             1, "qkv");
         return;
     }
@@ -139,7 +139,7 @@ void cuda_out(struct backend *b, const struct pass *p, int layer)
     if (g->failure.code < 0)
         return;
     if (pass_is_fused(p))
-        did(g, launch_decode_product(g->stream, p->x, p->mixed, NULL, &w->out, w->out_b, pass_rows(p), true), 1, "out");
+        did(g, launch_decode_product(g->stream, p->x, p->mixed, NULL, &w->out, w->out_b, pass_rows(p), true, &w->up), 1, "out");
     else
         product(g, &w->out, p->mixed, pass_rows(p), p->x, DTYPE_F32, w->out_b, true);
 }
@@ -147,14 +147,16 @@ void cuda_out(struct backend *b, const struct pass *p, int layer)
 /* --- mlp ---------------------------------------------------------------------------------------------------------------------
  */
 
-static void mlp_of_few(struct cuda *g, const struct pass *p, const struct layer_weights *w)
+static void mlp_of_few(struct cuda *g, const struct pass *p, const struct layer_weights *w, int layer)
 {
+    const struct matrix *next = layer + 1 < p->config->layers ? &w[1].qkv : &p->weights->head;
     const struct gpu_norm norm = norm_of(p, w->norm2_w, w->norm2_b);
     int rows = pass_rows(p);
 
-    did(g, launch_decode_up(g->stream, p->hidden, p->x, &norm, &w->up, w->up_b, p->config->mlp, rows, p->config->d_ff), 1,
-        "mlp");
-    did(g, launch_decode_product(g->stream, p->x, p->hidden, NULL, &w->down, w->down_b, rows, true), 1, "mlp");
+    did(g,
+        launch_decode_up(g->stream, p->hidden, p->x, &norm, &w->up, w->up_b, p->config->mlp, rows, p->config->d_ff, &w->down),
+        1, "mlp");
+    did(g, launch_decode_product(g->stream, p->x, p->hidden, NULL, &w->down, w->down_b, rows, true, next), 1, "mlp");
 }
 
 static void mlp_of_many(struct cuda *g, const struct pass *p, const struct layer_weights *w, int layer)
@@ -177,7 +179,7 @@ void cuda_mlp(struct backend *b, const struct pass *p, int layer)
     if (g->failure.code < 0)
         return;
     if (pass_is_fused(p))
-        mlp_of_few(g, p, w);
+        mlp_of_few(g, p, w, layer);
     else
         mlp_of_many(g, p, w, layer);
 }
@@ -190,6 +192,7 @@ void cuda_head(struct backend *b, const struct pass *p)
 {
     struct cuda *g = (struct cuda *)b;
     const struct weights *w = p->weights;
+    const struct matrix *next = &w->layers[0].qkv; /* of the next token */
     const struct gpu_norm norm = norm_of(p, w->norm_w, w->norm_b);
     int rows = pass_head_rows(p), first = p->all_logits ? 0 : p->tokens - 1, stride = p->all_logits ? 1 : p->tokens;
     bool few = rows <= DECODE_ROWS_MAX;
@@ -197,7 +200,7 @@ void cuda_head(struct backend *b, const struct pass *p)
     if (g->failure.code < 0)
         return;
     if (few && p->tokens == 1) {
-        did(g, launch_decode_product(g->stream, p->logits, p->x, &norm, &w->head, NULL, rows, false), 1, "head");
+        did(g, launch_decode_product(g->stream, p->logits, p->x, &norm, &w->head, NULL, rows, false, next), 1, "head");
         return;
     }
     did(g,
@@ -205,7 +208,7 @@ void cuda_head(struct backend *b, const struct pass *p)
                     stride),
         1, "head");
     if (few)
-        did(g, launch_decode_product(g->stream, p->logits, p->normed, NULL, &w->head, NULL, rows, false), 1, "head");
+        did(g, launch_decode_product(g->stream, p->logits, p->normed, NULL, &w->head, NULL, rows, false, next), 1, "head");
     else
         product(g, &w->head, p->normed, rows, p->logits, DTYPE_F32, NULL, false);
 }
