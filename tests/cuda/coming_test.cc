@@ -5,7 +5,11 @@
 #include <map>
 
 #include "device_room.h"
-#include "emu_machine.h"
+
+extern "C" {
+#include "engine.h"
+#include "linked_plugin.h"
+}
 
 enum { LINE = 128, ROWS_MOST = 4, L2_PART = (1 << 20) / 4 /* of the emulated device */ };
 
@@ -95,6 +99,44 @@ static void where_nothing_comes_next_or_more_rows_are_computed_nothing_is_asked_
     assert_true(asked.empty());
 }
 
+static void note_nothing(void *, enum op, int)
+{
+}
+
+/* Of one decode step that is handed over op by op. */
+static size_t lines_of_a_step(const struct model *m, bool in_parts)
+{
+    static const int32_t prompt[3] = {1, 2, 3};
+    struct session_args args = {};
+    struct session *s = NULL;
+
+    args.batch = 1, args.capacity = 8, args.kv_cache = args.ignore_eos = true, args.launch = LAUNCH_EAGER;
+    args.hooks.op_begin = note_nothing, args.hooks.parts = in_parts;
+    assert_int_equal(session_open(&s, (struct model *)m, &args, NULL), 0);
+    assert_int_equal(session_prefill(s, prompt, 3, NULL), 0);
+    asked.clear();
+    assert_int_equal(session_decode(s, NULL), 0);
+    session_close(s);
+    return asked.size();
+}
+
+/* Each op's bytes and time are then its own. */
+static void a_pass_in_parts_asks_for_norms_alone(void **)
+{
+    struct model_args args = {};
+    struct model *m = NULL;
+    struct err e = {};
+
+    args.source = "tiny-gpt2", args.backend = "cuda", args.threads = 1, args.seed = 1;
+    if (model_open(&m, &args, &e) < 0)
+        fail_msg("%s", e.text);
+    const struct model_config *c = model_config(m);
+    size_t norms = (2 * c->layers + 1) * 2 * lines(c->d_model * sizeof(float));
+    assert_int_equal(lines_of_a_step(m, true), norms);
+    assert_true(lines_of_a_step(m, false) > 2 * norms);
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +144,7 @@ int main(void)
         cmocka_unit_test(no_more_is_asked_for_than_a_quarter_of_l2),
         cmocka_unit_test(the_norm_before_a_product_is_asked_for_too),
         cmocka_unit_test(where_nothing_comes_next_or_more_rows_are_computed_nothing_is_asked_for),
+        cmocka_unit_test(a_pass_in_parts_asks_for_norms_alone),
     };
     return cmocka_run_group_tests(tests, be_told, put_back);
 }

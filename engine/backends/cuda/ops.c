@@ -82,6 +82,12 @@ void cuda_embed(struct backend *b, const struct pass *p)
         did(g, launch_embed(g->stream, p->x, &w->embed, w->position.data, g->now->state, p->batch, p->tokens), 1, "embed");
 }
 
+/* What a product may ask for ahead: nothing where a pass is taken in parts, so that each op reads its own weights. */
+static const struct matrix *ahead(const struct pass *p, const struct matrix *next)
+{
+    return p->parts ? NULL : next;
+}
+
 void cuda_qkv(struct backend *b, const struct pass *p, int layer)
 {
     struct cuda *g = (struct cuda *)b;
@@ -95,7 +101,7 @@ void cuda_qkv(struct backend *b, const struct pass *p, int layer)
     if (pass_is_fused(p)) {
         did(g,
             launch_decode_qkv(g->stream, p->qkv, p->x, &norm, &w->qkv, w->qkv_b, p->rope_cos, p->rope_sin, &cache,
-                              g->now->state, &w->out),
+                              g->now->state, ahead(p, &w->out)),
             1, "qkv");
         return;
     }
@@ -139,7 +145,8 @@ void cuda_out(struct backend *b, const struct pass *p, int layer)
     if (g->failure.code < 0)
         return;
     if (pass_is_fused(p))
-        did(g, launch_decode_product(g->stream, p->x, p->mixed, NULL, &w->out, w->out_b, pass_rows(p), true, &w->up), 1, "out");
+        did(g, launch_decode_product(g->stream, p->x, p->mixed, NULL, &w->out, w->out_b, pass_rows(p), true, ahead(p, &w->up)),
+            1, "out");
     else
         product(g, &w->out, p->mixed, pass_rows(p), p->x, DTYPE_F32, w->out_b, true);
 }
@@ -149,12 +156,13 @@ void cuda_out(struct backend *b, const struct pass *p, int layer)
 
 static void mlp_of_few(struct cuda *g, const struct pass *p, const struct layer_weights *w, int layer)
 {
-    const struct matrix *next = layer + 1 < p->config->layers ? &w[1].qkv : &p->weights->head;
+    const struct matrix *next = ahead(p, layer + 1 < p->config->layers ? &w[1].qkv : &p->weights->head);
     const struct gpu_norm norm = norm_of(p, w->norm2_w, w->norm2_b);
     int rows = pass_rows(p);
 
     did(g,
-        launch_decode_up(g->stream, p->hidden, p->x, &norm, &w->up, w->up_b, p->config->mlp, rows, p->config->d_ff, &w->down),
+        launch_decode_up(g->stream, p->hidden, p->x, &norm, &w->up, w->up_b, p->config->mlp, rows, p->config->d_ff,
+                         ahead(p, &w->down)),
         1, "mlp");
     did(g, launch_decode_product(g->stream, p->x, p->hidden, NULL, &w->down, w->down_b, rows, true, next), 1, "mlp");
 }
@@ -192,7 +200,7 @@ void cuda_head(struct backend *b, const struct pass *p)
 {
     struct cuda *g = (struct cuda *)b;
     const struct weights *w = p->weights;
-    const struct matrix *next = &w->layers[0].qkv; /* of the next token */
+    const struct matrix *next = ahead(p, &w->layers[0].qkv); /* of the next token */
     const struct gpu_norm norm = norm_of(p, w->norm_w, w->norm_b);
     int rows = pass_head_rows(p), first = p->all_logits ? 0 : p->tokens - 1, stride = p->all_logits ? 1 : p->tokens;
     bool few = rows <= DECODE_ROWS_MAX;
