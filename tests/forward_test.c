@@ -202,30 +202,38 @@ static double root_mean_square(const float *a, const float *b, size_t n)
     return sqrt(sum / (double)n);
 }
 
-static void assert_agrees(const struct model_config *c, const struct way *way, const struct generation *g, uint32_t *state)
+struct answer {
+    size_t logits_n, chosen_n;
+    float *logits;
+    int32_t *chosen;
+};
+
+static struct answer answer_of(const struct model_config *c, const struct way *way, const struct generation *g,
+                               const int32_t *prompt, double *share)
 {
-    size_t rows = (size_t)g->batch * (g->all_logits ? (size_t)g->prompt : 1 + (size_t)g->steps), n = rows * (size_t)c->vocab;
-    size_t tokens = (size_t)g->batch * (1 + (size_t)g->steps);
-    float *expected = malloc(n * sizeof *expected), *got = malloc(n * sizeof *got);
-    int32_t *prompt = malloc((size_t)g->batch * (size_t)g->prompt * sizeof *prompt);
-    int32_t *right = malloc(tokens * sizeof *right), *chosen = malloc(tokens * sizeof *chosen);
-    struct way truth = {.dtype = way->dtype, .kv_dtype = way->kv_dtype};
+    size_t rows = (size_t)g->batch * (g->all_logits ? (size_t)g->prompt : 1 + (size_t)g->steps);
+    struct answer a = {.logits_n = rows * (size_t)c->vocab, .chosen_n = (size_t)g->batch * (1 + (size_t)g->steps)};
     struct fixture f;
 
-    for (int i = 0; i < g->batch * g->prompt; i++)
-        prompt[i] = (int32_t)random_below(state, (uint32_t)c->vocab);
-    fixture_open(&f, c, &truth);
-    generate(&f, &truth, g, prompt, expected, right);
-    fixture_close(&f);
+    a.logits = malloc(a.logits_n * sizeof *a.logits);
+    a.chosen = malloc(a.chosen_n * sizeof *a.chosen);
     fixture_open(&f, c, way);
-    double share = tolerance(&f, way);
-    bool rounded = share > 1e-4;
-    generate(&f, way, g, prompt, got, chosen);
+    *share = tolerance(&f, way);
+    generate(&f, way, g, prompt, a.logits, a.chosen);
     fixture_close(&f);
+    return a;
+}
+
+static void assert_same(const struct model_config *c, const struct way *way, const struct generation *g,
+                        const struct answer *got, const struct answer *right, double share)
+{
+    const size_t n = right->logits_n;
+    bool rounded = share > 1e-4;
+
     if (!rounded)
-        assert_memory_equal(chosen, right, tokens * sizeof *right);
-    double off = rounded ? root_mean_square(got, expected, n) : largest_difference(got, expected, n);
-    double limit = share * (rounded ? root_mean_square(expected, NULL, n) : fmax(1, largest(expected, n)));
+        assert_memory_equal(got->chosen, right->chosen, right->chosen_n * sizeof *right->chosen);
+    double off = rounded ? root_mean_square(got->logits, right->logits, n) : largest_difference(got->logits, right->logits, n);
+    double limit = share * (rounded ? root_mean_square(right->logits, NULL, n) : fmax(1, largest(right->logits, n)));
     if (!(off <= limit))
         print_error(
             "%s: layers %d d %d heads %d/%d x %d ff %d vocab %d, batch %d prompt %d, dtype %s cache %s gemm %d attention %d "
@@ -233,7 +241,29 @@ static void assert_agrees(const struct model_config *c, const struct way *way, c
             c->arch, c->layers, c->d_model, c->heads, c->kv_heads, c->head_dim, c->d_ff, c->vocab, g->batch, g->prompt,
             dtype_name(way->dtype), dtype_name(way->kv_dtype), way->gemm, way->attention, way->threads, way->parts, off, limit);
     assert_true(off <= limit);
-    free(expected), free(got), free(prompt), free(right), free(chosen);
+}
+
+/* The reference's answer to a random prompt is that at every ISA level. */
+static void assert_agrees(const struct model_config *c, const struct way *way, const struct generation *g, uint32_t *state)
+{
+    const struct way truth = {.dtype = way->dtype, .kv_dtype = way->kv_dtype};
+    int32_t *prompt = malloc((size_t)g->batch * (size_t)g->prompt * sizeof *prompt);
+    double share;
+
+    for (int i = 0; i < g->batch * g->prompt; i++)
+        prompt[i] = (int32_t)random_below(state, (uint32_t)c->vocab);
+    struct answer right = answer_of(c, &truth, g, prompt, &share);
+    for (int level = 0; level < ISA_COUNT; level++) {
+        enum isa isa;
+        setenv("BENCH_ISA", isa_name((enum isa)level), 1);
+        if (isa_choose(&isa, NULL) == 0) {
+            struct answer got = answer_of(c, way, g, prompt, &share);
+            assert_same(c, way, g, &got, &right, share);
+            free(got.logits), free(got.chosen);
+        }
+        unsetenv("BENCH_ISA");
+    }
+    free(right.logits), free(right.chosen), free(prompt);
 }
 
 /* steps 0: where rounding may change what is chosen, a further step would be another question. */
@@ -289,39 +319,28 @@ static void cpu_agrees_with_ref_in_each_dtype(bool llama)
     }
 }
 
-static void at_every_level(void (*check)(bool), bool llama)
-{
-    for (int level = 0; level < ISA_COUNT; level++) {
-        enum isa isa;
-        setenv("BENCH_ISA", isa_name((enum isa)level), 1);
-        if (isa_choose(&isa, NULL) == 0)
-            check(llama);
-        unsetenv("BENCH_ISA");
-    }
-}
-
 static void cpu_agrees_with_ref_on_gpt2_of_any_shape_at_every_isa_level(void **unused)
 {
     (void)unused;
-    at_every_level(cpu_agrees_with_ref, false);
+    cpu_agrees_with_ref(false);
 }
 
 static void cpu_agrees_with_ref_on_llama_of_any_shape_at_every_isa_level(void **unused)
 {
     (void)unused;
-    at_every_level(cpu_agrees_with_ref, true);
+    cpu_agrees_with_ref(true);
 }
 
 static void cpu_agrees_with_ref_on_gpt2_in_each_dtype_at_every_isa_level(void **unused)
 {
     (void)unused;
-    at_every_level(cpu_agrees_with_ref_in_each_dtype, false);
+    cpu_agrees_with_ref_in_each_dtype(false);
 }
 
 static void cpu_agrees_with_ref_on_llama_in_each_dtype_at_every_isa_level(void **unused)
 {
     (void)unused;
-    at_every_level(cpu_agrees_with_ref_in_each_dtype, true);
+    cpu_agrees_with_ref_in_each_dtype(true);
 }
 
 /* --- the same generation by different ways ---------------------------------------------------------------------------------

@@ -31,8 +31,11 @@ t = c.ours(a, 'cpu')
 assert t['prefill'] > t['decode'] > 0, t"
 quick_run x.db >/dev/null 2>&1
 "$bench" show last --json --db "$tmp/x.db" >"$tmp/x.json"
-is "its times are the medians of a step" "$(field "$tmp/x.json" 'trials[0].prefill.ms.median' 'trials[0].decode.ms.median')" \
-    "$(py "import json; print(*c.times_of(json.load(open('$tmp/x.json'))).values(), sep='|')")"
+code "its times are the medians of a step" 0 py "
+import json
+run = json.load(open('$tmp/x.json'))
+first = run['trials'][0]
+assert c.times_of(run) == {phase: first[phase]['ms']['median'] for phase in ('prefill', 'decode')}"
 
 code "their fastest way counts, by ratios of its own rounds" 0 py "
 r = lambda way, prefill, step, o: {'way': way, 'theirs': {'prefill': prefill, 'decode': step}, 'ours': {'prefill': o, 'decode': o}}
