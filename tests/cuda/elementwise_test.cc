@@ -166,20 +166,6 @@ static void activations_take_their_bias_and_gelu_may_stay_in_place(void **)
     });
 }
 
-static void numbers_are_converted_as_the_host_converts_them(void **)
-{
-    in_both_orders([] {
-        for (int from = DTYPE_F32; from <= DTYPE_BF16; from++)
-            for (int to = DTYPE_F32; to <= DTYPE_BF16; to++)
-                for (int n : {1, 3, 4, 7, random_int(8, 3000)}) {
-                    numbers in((enum dtype)from, random_floats((size_t)n, 100)), out((enum dtype)to, (size_t)n);
-                    numbers want((enum dtype)to, in.values);
-                    assert_int_equal(launch_convert(NULL, out.at(), out.dtype, in.at(), in.dtype, (size_t)n), cudaSuccess);
-                    assert_true(out.get() == want.values);
-                }
-    });
-}
-
 /* --- the choice ----------------------------------------------------------------------------------------------------------- */
 
 static int first_of_the_largest(const float *row, int vocab)
@@ -288,7 +274,6 @@ int main(void)
         cmocka_unit_test(rows_are_normed_in_the_dtype_that_is_asked_for_all_or_every_few),
         cmocka_unit_test(after_a_product_queries_are_rotated_in_place_and_keys_and_values_appended),
         cmocka_unit_test(activations_take_their_bias_and_gelu_may_stay_in_place),
-        cmocka_unit_test(numbers_are_converted_as_the_host_converts_them),
         cmocka_unit_test(the_first_of_the_largest_logits_is_chosen_and_the_state_moves_on),
         cmocka_unit_test(nothing_but_nan_and_infinity_is_a_choice_too),
         cmocka_unit_test(sequences_go_on_with_the_past_of_their_parents),

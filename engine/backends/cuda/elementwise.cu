@@ -214,30 +214,6 @@ cudaError_t launch_activation(cudaStream_t s, void *hidden, const void *up, enum
     });
 }
 
-/* --- conversion ----------------------------------------------------------------------------------------------------------- */
-
-template <class TO, class FROM> __global__ void convert(TO *out, const FROM *in, size_t n)
-{
-    pdl_let_next_begin();
-    pdl_wait();
-    size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x, threads = (size_t)gridDim.x * blockDim.x;
-
-    for (size_t i = thread; i < n / 4; i += threads)
-        store_four<TO>(out + 4 * i, load_four<FROM>(in + 4 * i));
-    if (thread < n % 4)
-        out[n / 4 * 4 + thread] = from_float<TO>(to_float(in[n / 4 * 4 + thread]));
-}
-
-cudaError_t launch_convert(cudaStream_t s, void *out, enum dtype to, const void *in, enum dtype from, size_t n)
-{
-    return with_type(to, [&](auto t) {
-        return with_type(from, [&](auto f) {
-            return launch(s, dim3(blocks_for(n / 4)), dim3(THREADS), 0, may_follow(), convert<decltype(t), decltype(f)>,
-                          (decltype(t) *)out, (const decltype(f) *)in, n);
-        });
-    });
-}
-
 /* --- the choice ----------------------------------------------------------------------------------------------------------- */
 
 struct best {

@@ -71,9 +71,6 @@ cudaError_t launch_rope_append(cudaStream_t s, void *qkv, enum dtype act, const 
 cudaError_t launch_activation(cudaStream_t s, void *hidden, const void *up, enum dtype act, const float *bias,
                               enum mlp_kind kind, int rows, int d_ff);
 
-/* out[n] = in[n] in another dtype. */
-cudaError_t launch_convert(cudaStream_t s, void *out, enum dtype to, const void *in, enum dtype from, size_t n);
-
 /* chosen[i] = argmax of logits[first + i * stride][vocab], the lowest index of equals, as the host's choice is; NaNs are never
  * chosen. Also moves the state on by `tokens`: past += tokens, ids[i] = chosen[i]. chosen: memory that the host reads. */
 cudaError_t launch_choose(cudaStream_t s, int32_t *chosen, struct gpu_state *state, const float *logits, int batch, int vocab,
