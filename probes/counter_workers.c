@@ -75,11 +75,6 @@ void counter_workers_close(struct counter_workers *w)
     free(w);
 }
 
-int counter_workers_threads(const struct counter_workers *w)
-{
-    return w->threads;
-}
-
 static void worker_start(void *workers, int worker)
 {
     struct counter_workers *w = workers;

@@ -10,7 +10,6 @@ struct counter_workers;
 
 int counter_workers_open(struct counter_workers **out, int threads, struct err *e);
 void counter_workers_close(struct counter_workers *w); /* stops first */
-int counter_workers_threads(const struct counter_workers *w);
 
 /* Opens the set on every worker, in place of the one before; ERR_ABSENT with the first worker's reason. */
 int counter_workers_start(struct counter_workers *w, const struct counter_layer *layer, const struct counter_set *s,

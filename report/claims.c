@@ -2,7 +2,6 @@
 #include "claims.h"
 
 #include <stddef.h>
-#include <string.h>
 
 const struct claim_kind claim_kinds[] = {
     {"bound",
@@ -43,11 +42,3 @@ const struct claim_kind claim_kinds[] = {
       {"than", CLAIM_WHERE, true}}},
     {0},
 };
-
-const struct claim_kind *claim_kind_find(const char *name)
-{
-    for (const struct claim_kind *k = claim_kinds; k->name; k++)
-        if (strcmp(k->name, name) == 0)
-            return k;
-    return NULL;
-}

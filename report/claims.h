@@ -43,6 +43,5 @@ struct claim_kind {
  *                                                            `above` and below `below`, and growing along an axis
  *   exponent     metric, along, steeper, than               log-log slope of one arm exceeds the other's */
 extern const struct claim_kind claim_kinds[];
-const struct claim_kind *claim_kind_find(const char *name);
 
 #endif
