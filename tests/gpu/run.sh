@@ -68,6 +68,10 @@ median() { # of a reading in a phase of the graph trial: METRIC PHASE PASS
                  WHERE t.launch = 'graph' AND g.metric = '$1' AND s.phase = '$2' AND r.pass LIKE '$3' AND g.value IS NOT NULL ORDER BY g.value)
              SELECT value FROM v LIMIT 1 OFFSET (SELECT count(*) / 2 FROM v)"
 }
+of_an_execution() { # bytes read in one of the graph trial's, in the mean: VALUE TABLE PASS
+    run_ask "SELECT avg(bytes) FROM (SELECT sum($1) AS bytes FROM $2 JOIN repetition r ON r.id = repetition JOIN trial t ON t.id = r.trial
+             WHERE t.launch = 'graph' AND r.pass LIKE '$3' GROUP BY repetition)"
+}
 predicted() { run_ask "SELECT avg($1) FROM prediction p JOIN trial t ON t.id = p.trial WHERE t.launch = 'graph' AND p.phase = '$2'"; }
 roof() { run_ask "SELECT max(value) FROM roof WHERE name = '$1'"; }
 
@@ -87,8 +91,7 @@ judge_probes() {
     near "prefill's tensor cores compute what the products need" "$(median flops_tensor prefill 'cupti:%')" "$(predicted p.flops prefill)" 0.15 "'cupti', 'flops_tensor'"
     near "the trace shows exactly what was launched" "$(median kernels decode trace)" \
         "$(run_ask "SELECT max(s.launches) FROM step s JOIN repetition r ON r.id = s.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph' AND s.phase = 'decode' AND r.pass = 'trace'")" 0.0001 "'trace'"
-    near "sampled bytes are those that were counted" "$(run_ask "SELECT sum(x.read_bytes) FROM sample x JOIN repetition r ON r.id = x.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph'")" \
-        "$(run_ask "SELECT sum(g.value) FROM reading g JOIN repetition r ON r.id = g.repetition JOIN trial t ON t.id = r.trial WHERE t.launch = 'graph' AND g.metric = 'dram_read_bytes' AND g.probe = 'cupti'")" 0.10 "'pm', 'cupti'"
+    near "sampled bytes are those that were counted" "$(of_an_execution read_bytes sample pm)" "$(of_an_execution "iif(metric = 'dram_read_bytes', value, 0)" reading cupti:traffic)" 0.10 "'pm', 'cupti'"
     kinds=$(run_ask "SELECT count(DISTINCT tokens_hash) FROM repetition")
     if [ "$kinds" = 1 ]; then ok "every execution of every pass chose the same tokens"
     else fail "executions chose different tokens: $kinds kinds"; fi
