@@ -166,7 +166,7 @@ static void an_algorithm_that_is_offered_and_does_not_run_is_passed_over(void **
         struct matmul *m = p.m;
         struct err e = {};
         emu_products.broken = broken;
-        int code = matmul_prepare(m, &room.w.m, 16, DTYPE_F32, true, true, room.x.at(), room.scratch.at(), &e);
+        int code = matmul_prepare(m, &room.w.m, 16, DTYPE_F32, true, true, room.scratch_x.at(), room.scratch.at(), &e);
         assert_int_equal(code, 0); /* of a single row only algorithm 0 is offered: it is not timed */
         room.run_and_check(p, 16);
         assert_int_not_equal(emu_products.last, broken);

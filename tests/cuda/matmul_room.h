@@ -57,12 +57,13 @@ class product_room
   public:
     operation o;
     random_matrix w;
-    numbers x, bias, before, scratch;
+    numbers x, bias, before, scratch, scratch_x;
 
     product_room(const operation &op, int most, size_t padding = 16 * (size_t)random_int(0, 2))
         : o(op), w(op.dtype, op.w_rows, op.cols, dtype_bytes(op.dtype, (size_t)op.cols) + padding),
           x(op.dtype, random_floats((size_t)most * (size_t)op.cols, 1)), bias(DTYPE_F32, random_floats((size_t)op.w_rows, 1)),
-          before(op.out, random_floats((size_t)most * (size_t)op.w_rows, 1)), scratch(op.out, (size_t)most * (size_t)op.w_rows)
+          before(op.out, random_floats((size_t)most * (size_t)op.w_rows, 1)), scratch(op.out, (size_t)most * (size_t)op.w_rows),
+          scratch_x(op.dtype, (size_t)most * (size_t)op.cols)
     {
     }
     const float *bias_at() const
@@ -71,7 +72,7 @@ class product_room
     }
     int prepare(const products &p, int rows, struct err *e) const
     {
-        return matmul_prepare(p.m, &w.m, rows, o.out, o.bias, o.add, x.at(), scratch.at(), e);
+        return matmul_prepare(p.m, &w.m, rows, o.out, o.bias, o.add, scratch_x.at(), scratch.at(), e);
     }
     void prepare(const products &p, int rows) const
     {

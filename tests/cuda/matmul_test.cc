@@ -140,7 +140,8 @@ static void what_cannot_be_multiplied_is_refused_in_a_sentence(void **)
                          ERR_USAGE);
         assert_string_equal(e.text, r.sentence);
         e = {};
-        assert_int_equal(matmul_prepare(p.m, &w, 4, r.out, r.bias, false, room.x.at(), room.scratch.at(), &e), ERR_USAGE);
+        assert_int_equal(matmul_prepare(p.m, &w, 4, r.out, r.bias, false, room.scratch_x.at(), room.scratch.at(), &e),
+                         ERR_USAGE);
         assert_string_equal(e.text, r.sentence);
         for (float v : y.get())
             assert_true(isnan(v));

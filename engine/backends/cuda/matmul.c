@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "launch.h"
+
 enum {
     POWERS = 14,          /* to 8192 rows: more rows are more rounds of the same tiles, and take as long to time */
     SHAPES = 256,         /* places for numbers of rows that a product remembers, each at its remainder */
@@ -392,17 +394,29 @@ static int decide(struct matmul *m, struct product *p, int power, int rows, cons
     return 0;
 }
 
-int matmul_prepare(struct matmul *m, const struct matrix *w, int rows, enum dtype out, bool bias, bool add, const void *x,
-                   void *y, struct err *e)
+/* On zeros a GPU draws less power, and so runs at other clocks than it will. */
+static int fill_with_numbers(struct matmul *m, const struct matrix *w, int rows, void *x, struct err *e)
+{
+    const struct matrix numbers = {x, w->dtype, rows, w->cols, dtype_bytes(w->dtype, (size_t)w->cols)};
+
+    return check_cuda(launch_synthesize(m->stream, &numbers, 1, 0, 1), "making numbers to multiply", e);
+}
+
+int matmul_prepare(struct matmul *m, const struct matrix *w, int rows, enum dtype out, bool bias, bool add, void *x, void *y,
+                   struct err *e)
 {
     const struct kind k = kind_of(w, out, bias, add);
     const struct operands o = {w->data, x, y, w->data}; /* for a bias any floats will do, so the weights' own bytes */
+    const int last = power_of(rows);
     struct product *p;
-    int code = find_product(&p, m, &k, e);
+    int code = find_product(&p, m, &k, e), power = 0;
 
-    for (int power = 0; code == 0 && power <= power_of(rows); power++)
-        if (!p->decided[power])
-            code = decide(m, p, power, 1 << power < rows ? 1 << power : rows, &o, e);
+    while (code == 0 && power <= last && p->decided[power])
+        power++;
+    if (code == 0 && power <= last)
+        code = fill_with_numbers(m, w, rows, x, e);
+    for (; code == 0 && power <= last; power++)
+        code = decide(m, p, power, 1 << power < rows ? 1 << power : rows, &o, e);
     return code;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Products with weights for many rows: y[rows][w.rows] = x[rows][w.cols] W^T through cublasLt, W row-major as model.h has it.
  * Inputs x in the weights' dtype; sums in float32. Which of cublasLt's algorithms runs is decided by timing the heuristic's
- * candidates on the real weights, outside the measured path, for powers of two of rows; a run then takes that of its next
- * larger power, or of the largest. One object a device and stream. */
+ * candidates on the real weights and random x, outside the measured path, for powers of two of rows; a run then takes that of
+ * its next larger power, or of the largest. One object a device and stream. */
 #ifndef BENCH_CUDA_MATMUL_H
 #define BENCH_CUDA_MATMUL_H
 
@@ -20,8 +20,8 @@ void matmul_close(struct matmul *m);
 /* Makes every plan that products with w of up to `rows` rows will need, timing candidates where that pays; known ones cost
  * nothing. out: dtype of y; bias: whether one is added; add: y = x W^T + y. x and y: scratch of the largest size, overwritten.
  */
-int matmul_prepare(struct matmul *m, const struct matrix *w, int rows, enum dtype out, bool bias, bool add, const void *x,
-                   void *y, struct err *e);
+int matmul_prepare(struct matmul *m, const struct matrix *w, int rows, enum dtype out, bool bias, bool add, void *x, void *y,
+                   struct err *e);
 
 /* bias: [w.rows] float32 or NULL, with out f32 only. 0, or the sentence in *e; work is only enqueued. */
 int matmul_run(struct matmul *m, const struct matrix *w, const void *x, int rows, void *y, enum dtype out, const float *bias,

@@ -10,19 +10,7 @@
 /* --- room --------------------------------------------------------------------------------------------------------------------
  */
 
-/* Plans for the products of up to so many rows with one of the model's matrices. They are found by timing, with x of random
- * numbers: on zeros a GPU draws less power, and so runs at other clocks than it will. */
-static int prepare_product(struct cuda *g, const struct pass *p, const struct matrix *w, int rows, enum dtype out, bool bias,
-                           bool add, void *x, void *y, struct err *e)
-{
-    const enum dtype act = p->weights->embed.dtype;
-    const struct matrix numbers = {x, act, rows, w->cols, dtype_bytes(act, (size_t)w->cols)};
-
-    cuda_note(g, launch_synthesize(g->stream, &numbers, 1, 0, 1), "making numbers");
-    return matmul_prepare(g->matmul, w, rows, out, bias, add, x, y, e);
-}
-
-/* For every product that passes of up to the largest one's rows have cublasLt compute. */
+/* Plans for every product that passes of up to the largest one's rows have cublasLt compute. */
 static int prepare_products(struct cuda *g, const struct pass *p, const struct timeline *t, struct err *e)
 {
     const struct layer_weights *l = &p->weights->layers[0];
@@ -32,15 +20,15 @@ static int prepare_products(struct cuda *g, const struct pass *p, const struct t
 
     if (rows <= DECODE_ROWS_MAX && p->tokens == 1)
         return 0;
-    code = prepare_product(g, p, &l->qkv, rows, act, false, false, p->normed, p->qkv, e);
+    code = matmul_prepare(g->matmul, &l->qkv, rows, act, false, false, p->normed, p->qkv, e);
     if (code == 0)
-        code = prepare_product(g, p, &l->out, rows, DTYPE_F32, l->out_b != NULL, true, p->mixed, p->x, e);
+        code = matmul_prepare(g->matmul, &l->out, rows, DTYPE_F32, l->out_b != NULL, true, p->mixed, p->x, e);
     if (code == 0)
-        code = prepare_product(g, p, &l->up, rows, act, false, false, p->normed, p->hidden, e);
+        code = matmul_prepare(g->matmul, &l->up, rows, act, false, false, p->normed, p->hidden, e);
     if (code == 0)
-        code = prepare_product(g, p, &l->down, rows, DTYPE_F32, l->down_b != NULL, true, cuda_activated(t, p), p->x, e);
+        code = matmul_prepare(g->matmul, &l->down, rows, DTYPE_F32, l->down_b != NULL, true, cuda_activated(t, p), p->x, e);
     if (code == 0 && head_rows > DECODE_ROWS_MAX)
-        code = prepare_product(g, p, head, head_rows, DTYPE_F32, false, false, p->normed, p->logits, e);
+        code = matmul_prepare(g->matmul, head, head_rows, DTYPE_F32, false, false, p->normed, p->logits, e);
     return code;
 }
 
