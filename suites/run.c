@@ -285,7 +285,6 @@ static int watch_closely(struct runner *r, struct err *e)
     const int code = run_open_device_probes(r, e);
 
     run_plan_visits(r);
-    r->visits_planned = run_count_visits(r);
     return code == 0 ? run_visits(r, e) : code;
 }
 
@@ -298,7 +297,6 @@ static int run_passes(struct runner *r, struct err *e)
         if (r->probe[i]->ops->weight == PROBE_LIGHT)
             light.riding[light.count++] = r->probe[i];
     run_plan_visits(r);
-    r->visits_planned = run_count_visits(r);
     r->state.planned = r->plan->trials * (s->warmup + s->repetitions_min) + r->visits_planned;
     int code = timing_pass(r, &light, e);
     return code == 0 ? watch_closely(r, e) : code;

@@ -26,18 +26,6 @@ static void plan_group(struct runner *r, struct probe *p, int group)
         add_pass(r, "op:", name, (struct visit_pass){.kind = PASS_OPS, .probe = p, .group = group});
 }
 
-void run_plan_visits(struct runner *r)
-{
-    const bool timed = r->plan->suite.per_op && (r->plan->device < 0 || r->timeline);
-
-    r->visit_passes = 0;
-    if (timed)
-        add_pass(r, "op:", "time", (struct visit_pass){.kind = PASS_OPS, .probe = r->timeline, .every_round = true});
-    for (int i = 0; i < r->probes; i++)
-        for (int g = 0; r->probe[i]->ops->weight == PROBE_HEAVY && g < r->probe[i]->ops->groups(r->probe[i]); g++)
-            plan_group(r, r->probe[i], g);
-}
-
 /* What counts does so once, the time of ops is taken in each round. */
 static int rounds(const struct runner *r)
 {
@@ -48,13 +36,26 @@ static int rounds(const struct runner *r)
     return few < OP_ROUNDS_MAX ? few : OP_ROUNDS_MAX;
 }
 
-int run_count_visits(const struct runner *r)
+static int count_executions(const struct runner *r)
 {
     int n = rounds(r); /* bare */
 
     for (int i = 0; i < r->visit_passes; i++)
         n += r->visit[i].every_round ? rounds(r) : 1;
     return n * r->plan->trials;
+}
+
+void run_plan_visits(struct runner *r)
+{
+    const bool timed = r->plan->suite.per_op && (r->plan->device < 0 || r->timeline);
+
+    r->visit_passes = 0;
+    if (timed)
+        add_pass(r, "op:", "time", (struct visit_pass){.kind = PASS_OPS, .probe = r->timeline, .every_round = true});
+    for (int i = 0; i < r->probes; i++)
+        for (int g = 0; r->probe[i]->ops->weight == PROBE_HEAVY && g < r->probe[i]->ops->groups(r->probe[i]); g++)
+            plan_group(r, r->probe[i], g);
+    r->visits_planned = count_executions(r);
 }
 
 /* Clocks and shares of a stretch say nothing of the step's: a group of nothing else has no pass by op. */

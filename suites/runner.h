@@ -67,11 +67,9 @@ int run_bare(struct runner *r, struct trial *t, struct err *e);
 /* Takes the roofs again where they are old. */
 int run_keep_roofs_near(struct runner *r, struct err *e);
 
-/* run_visits.c: which passes a visit has with the probes that are open; how many executions all visits take; and they
- * themselves.
- */
+/* run_visits.c: which passes a visit has with the probes that are open, and how many executions all visits take; and they
+ * themselves. */
 void run_plan_visits(struct runner *r);
-int run_count_visits(const struct runner *r);
 int run_visits(struct runner *r, struct err *e);
 
 /* One transaction. */
