@@ -140,7 +140,7 @@ static void begin_bracket(struct counters *c)
 }
 
 /* Whether a profiler may be started again is not documented: one that fails after it counted a bracket is good for one only. */
-static bool is_used_up(struct counters *c)
+static bool note_used_up(struct counters *c)
 {
     const bool used_up = c->bracket.code && c->brackets > 1;
 
@@ -155,7 +155,7 @@ static void counters_begin(struct probe *base)
     if (c->renewing && c->brackets > 0)
         counters_select(base, c->selected);
     begin_bracket(c);
-    if (is_used_up(c)) {
+    if (note_used_up(c)) {
         end_range(c, &c->bracket);
         counters_select(base, c->selected);
         begin_bracket(c);
@@ -215,7 +215,7 @@ static void counters_end(struct probe *base, struct reading *out)
     end_range(c, &c->bracket);
     if (c->bracket.code == 0)
         decode(c, g, values, &c->bracket);
-    is_used_up(c);
+    note_used_up(c);
     for (int i = 0; i < c->plan.choices; i++) {
         const struct counter_choice *choice = &c->plan.choice[i];
         if (choice->way && choice->group == c->selected)

@@ -127,21 +127,7 @@ __device__ __forceinline__ float warp_max(float v)
     return v;
 }
 
-/* The sum over the block, for every thread; buf: one float a warp, free to use again afterwards. */
-__device__ __forceinline__ float block_sum(float v, float *buf)
-{
-    v = warp_sum(v);
-    if (threadIdx.x % WARP == 0)
-        buf[threadIdx.x / WARP] = v;
-    __syncthreads();
-    float sum = 0;
-    for (unsigned i = 0; i < blockDim.x / WARP; i++)
-        sum += buf[i];
-    __syncthreads();
-    return sum;
-}
-
-/* The same for N sums at once; buf: N floats a warp. */
+/* N sums over the block, for every thread; buf: N floats a warp, free to use again afterwards. */
 template <int N> __device__ __forceinline__ void block_sums(float (&v)[N], float *buf)
 {
     int warps = blockDim.x / WARP;
